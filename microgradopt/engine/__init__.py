@@ -1,0 +1,1 @@
+"""The autograd: nodes, primitives, sweeps, derivatives."""

@@ -1,0 +1,313 @@
+"""Derivatives of functions: grad, vjp, jvp, Jacobians, Hessians; nest them as you like.
+
+Each calls your function with nodes: a Value for a float, a Tensor for an array, also inside
+lists, tuples and dicts. You give floats or arrays and get floats or arrays. Where an input is
+itself a node, or the function depends on an outer derivative's input, the result is a node, to be
+differentiated again.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from microgradopt.engine.graph import Node, describe, is_recording, recording
+from microgradopt.engine.ops.shapes import reshape, stack
+from microgradopt.engine.rules import data_of
+from microgradopt.engine.structure import leaves, map_structure, rebuild
+from microgradopt.engine.sweeps import (
+    as_input,
+    level,
+    pullback,
+    pushforward,
+    seed_for,
+    unaliased,
+)
+from microgradopt.errors import GraphError, ShapeError, UsageError
+
+Function = Callable[..., Any]
+
+
+class _Trace:
+    """One call of a function on marked inputs, kept to be swept in either direction."""
+
+    def __init__(self, f: Function, primals: Sequence[Any], bit: int) -> None:
+        self.bit = bit
+        self.primals = [map_structure(lambda x: as_input(x, bit), p) for p in primals]
+        self.inputs: list[Node] = [x for p in self.primals for x in leaves(p)]
+        given = [x for p in primals for x in leaves(p)]
+        with recording():
+            self.out = f(*self.primals)
+        self.outs: list[Any] = leaves(self.out)
+        outer = bit - 2  # the bits of the transforms around this one
+        self.lift = is_recording() and (
+            any(isinstance(x, Node) for x in given)
+            or any(isinstance(y, Node) and y._mask & outer for y in self.outs)
+        )
+
+    def value(self) -> Any:
+        """The function's result: plain, unless it is to be differentiated further."""
+        return self.out if self.lift else map_structure(data_of, self.out)
+
+    def pull(self, cotangents: Sequence[Any]) -> list[Any]:
+        """Cotangents of the results → cotangents of the inputs."""
+        seeds: dict[Node, Any] = {}
+        for y, c in zip(self.outs, cotangents):
+            if isinstance(y, Node) and y._mask & self.bit:
+                seeds[y] = seeds[y] + c if y in seeds else c
+        lift = self.lift or any(isinstance(c, Node) for c in cotangents)
+        with np.errstate(all="ignore"):
+            found = pullback(seeds, self.bit, lift=lift, wanted=set(self.inputs))
+        return _plain([found.get(x, 0.0) for x in self.inputs], self.inputs)
+
+    def push(self, tangents: Sequence[Any]) -> list[Any]:
+        """Tangents of the inputs → tangents of the results."""
+        nodes = [y for y in self.outs if isinstance(y, Node)]
+        seeds: dict[Node, Any] = dict(zip(self.inputs, tangents))
+        lift = self.lift or any(isinstance(t, Node) for t in tangents)
+        with np.errstate(all="ignore"):
+            found = dict(zip(nodes, pushforward(nodes, seeds, self.bit, lift=lift)))
+        moved = [found.get(y) if isinstance(y, Node) else None for y in self.outs]
+        return _plain([0.0 if t is None else t for t in moved], self.outs)
+
+
+def _plain(results: list[Any], likes: Sequence[Any]) -> list[Any]:
+    """Raw results as floats, or as arrays that alias nothing; nodes as they are."""
+    taken = {id(data_of(x)) for x in likes}
+    out: list[Any] = []
+    for g, like in zip(results, likes):
+        if isinstance(g, Node):
+            out.append(g)
+        elif isinstance(like, Node) and not isinstance(like._data, float):
+            out.append(unaliased(g, like, taken))
+        else:
+            out.append(np.zeros_like(like) if isinstance(like, np.ndarray) else float(g))
+    return out
+
+
+def _one_number(y: Any, user: str) -> Any:
+    """The seed of a function that must return a single number."""
+    if isinstance(y, Node):
+        if np.size(y._data) != 1:
+            raise ShapeError(
+                f"{user}: the function must return one number, it returned {describe(y)}; "
+                "reduce it with mg.sum or mg.mean, or use mg.jacobian"
+            )
+        return seed_for(y, None)
+    if isinstance(y, (int, float, np.ndarray)) and np.size(y) == 1:
+        return 1.0  # it does not depend on its inputs
+    raise UsageError(
+        f"{user}: the function must return one number, it returned {type(y).__name__}"
+        + ("; did it forget to return?" if y is None else "")
+    )
+
+
+def _select(
+    f: Function, argnums: int | Sequence[int], args: Sequence[Any], options: dict[str, Any]
+) -> tuple[Function, list[Any]]:
+    """``f`` as a function of the chosen arguments alone, and those arguments."""
+    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    for i in chosen:
+        if not isinstance(i, int) or not -len(args) <= i < len(args):
+            raise UsageError(
+                f"argnums={argnums!r}: the function was called with {len(args)} positional "
+                f"argument(s); use {list(range(len(args)))}"
+            )
+    places = [i % len(args) for i in chosen]
+
+    def of_chosen(*values: Any) -> Any:
+        full = list(args)
+        for i, value in zip(places, values):
+            full[i] = value
+        return f(*full, **options)
+
+    return of_chosen, [args[i] for i in places]
+
+
+def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+    """A function that returns ``(f(...), gradient)``; see :func:`grad`."""
+
+    @wraps(f)
+    def both(*args: Any, **options: Any) -> tuple[Any, Any]:
+        of_chosen, primals = _select(f, argnums, args, options)
+        with level() as bit:
+            trace = _Trace(of_chosen, primals, bit)
+            grads = trace.pull([_one_number(trace.out, "grad")])
+            result = rebuild(primals, grads)
+            return trace.value(), result[0] if isinstance(argnums, int) else tuple(result)
+
+    return both
+
+
+def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+    """The gradient of ``f``, a function that returns one number.
+
+    Args:
+        f: called with nodes in place of the numbers it is differentiated by.
+        argnums: which positional argument, or which ones (then a tuple comes back). Each may be
+            a float, an array, or a list, tuple or dict of those; the gradient has its structure.
+
+    Raises:
+        ShapeError: if ``f`` returns more than one number.
+        DTypeError: if an input is an integer array.
+
+    >>> import microgradopt as mg
+    >>> mg.grad(lambda x: x * x * x)(2.0)
+    12.0
+    >>> mg.grad(mg.grad(lambda x: x * x * x))(2.0)
+    12.0
+    """
+    both = value_and_grad(f, argnums)
+
+    @wraps(f)
+    def gradient(*args: Any, **options: Any) -> Any:
+        return both(*args, **options)[1]
+
+    return gradient
+
+
+def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
+    """``f(*primals)``, and the function from a cotangent of it to those of the primals.
+
+    The cotangent has the structure and shapes of the result; a tuple of cotangents comes back.
+
+    >>> import numpy as np, microgradopt as mg
+    >>> y, pull = mg.vjp(lambda x: x * x, np.array([1.0, 2.0]))
+    >>> pull(np.array([1.0, 10.0]))
+    (array([ 2., 40.]),)
+    """
+    with level() as bit:
+        trace = _Trace(f, primals, bit)
+
+    def pull(cotangent: Any) -> tuple[Any, ...]:
+        cotangents = _matching(cotangent, trace.outs, "the cotangent", "the result")
+        return tuple(rebuild(list(primals), trace.pull(cotangents)))
+
+    return trace.value(), pull
+
+
+def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """``f(*primals)`` and its derivative along ``tangents``, in forward mode.
+
+    >>> import microgradopt as mg
+    >>> mg.jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 10.0))
+    (6.0, 23.0)
+    """
+    if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
+        raise UsageError("jvp: give primals and tangents as tuples, one entry per argument of f")
+    with level() as bit:
+        trace = _Trace(f, primals, bit)
+        moved = trace.push(_matching(tangents, trace.inputs, "the tangents", "the primals"))
+        return trace.value(), rebuild(trace.out, moved)
+
+
+def _matching(given: Any, likes: Sequence[Any], what: str, whose: str) -> list[Any]:
+    """The leaves of ``given``, checked against nodes and brought to their form."""
+    found = leaves(given)
+    if len(found) != len(likes):
+        raise UsageError(f"{what} has {len(found)} part(s), {whose} has {len(likes)}")
+    return [x if isinstance(x, Node) else _match(x, like, what, whose)
+            for x, like in zip(found, likes)]
+
+
+def _match(x: Any, like: Any, what: str, whose: str) -> Any:
+    data = data_of(like)
+    if np.shape(x) != np.shape(data):
+        raise ShapeError(f"{what} has shape {np.shape(x)} where {whose} has {np.shape(data)}")
+    return float(x) if isinstance(data, float) else np.asarray(x, data.dtype)
+
+
+def hvp(f: Function, x: Any, v: Any) -> Any:
+    """The Hessian of ``f`` at ``x`` times ``v``, without the Hessian: forward over reverse.
+
+    >>> import numpy as np, microgradopt as mg
+    >>> mg.hvp(lambda x: mg.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
+    array([ 6., 12.])
+    """
+    return jvp(grad(f), (x,), (v,))[1]
+
+
+def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+    """The derivative of every entry of the result by every entry of an argument.
+
+    The returned function gives an array of shape ``result.shape + argument.shape`` (a float when
+    both are scalars), or a tuple of them for several ``argnums``. It sweeps once per entry of the
+    smaller side: forward where the argument is smaller, else in reverse.
+
+    >>> import numpy as np, microgradopt as mg
+    >>> mg.jacobian(lambda x: mg.stack([x[0] * x[1], x[0]]))(np.array([2.0, 3.0]))
+    array([[3., 2.],
+           [1., 0.]])
+    """
+
+    @wraps(f)
+    def jacobian_of(*args: Any, **options: Any) -> Any:
+        of_chosen, primals = _select(f, argnums, args, options)
+        with level() as bit:
+            trace = _Trace(of_chosen, primals, bit)
+            if len(trace.outs) != 1 or len(trace.inputs) != len(primals):
+                raise UsageError(
+                    "jacobian: the function must take and return single arrays or numbers, "
+                    "not structures of them"
+                )
+            if not isinstance(trace.out, Node):
+                raise GraphError(
+                    f"jacobian: the function returned {type(trace.out).__name__}, which does not "
+                    "depend on its argument through graph operations"
+                )
+            blocks = _blocks(trace)
+        return blocks[0] if isinstance(argnums, int) else tuple(blocks)
+
+    return jacobian_of
+
+
+def _blocks(trace: _Trace) -> list[Any]:
+    """The Jacobian of the one result by each input."""
+    rows = np.size(trace.out._data)
+    columns = sum(np.size(x._data) for x in trace.inputs)
+    if rows <= columns:
+        pulled = [trace.pull([unit]) for unit in _units(trace.out._data)]
+        return [
+            _assemble([row[i] for row in pulled], 0, trace.out, x)
+            for i, x in enumerate(trace.inputs)
+        ]
+    blocks = []
+    for i, x in enumerate(trace.inputs):
+        zeros = [0.0 if isinstance(y._data, float) else np.zeros_like(y._data) for y in trace.inputs]
+        pushed = []
+        for unit in _units(x._data):
+            zeros[i] = unit
+            pushed.append(trace.push(zeros)[0])
+        blocks.append(_assemble(pushed, -1, trace.out, x))
+    return blocks
+
+
+def _units(data: Any) -> list[Any]:
+    """The unit vectors of the space ``data`` lives in."""
+    if isinstance(data, float):
+        return [1.0]
+    basis = np.eye(data.size, dtype=data.dtype)
+    return [row.reshape(data.shape) for row in basis]
+
+
+def _assemble(pieces: list[Any], axis: int, out: Node, x: Node) -> Any:
+    shape = np.shape(out._data) + np.shape(x._data)
+    if not shape and not isinstance(pieces[0], np.ndarray) and np.ndim(data_of(pieces[0])) == 0:
+        return pieces[0]
+    if not pieces:
+        return np.zeros(shape)
+    return reshape(stack(pieces, axis), shape)
+
+
+def hessian(f: Function, argnums: int = 0) -> Function:
+    """The matrix of second derivatives of ``f``, which returns one number: forward over reverse.
+
+    For an argument of shape s the result has shape s + s.
+
+    >>> import numpy as np, microgradopt as mg
+    >>> mg.hessian(lambda x: x[0] * x[0] * x[1])(np.array([1.0, 2.0]))
+    array([[4., 2.],
+           [2., 0.]])
+    """
+    return jacobian(grad(f, argnums), argnums)

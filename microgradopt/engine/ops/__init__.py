@@ -1,0 +1,1 @@
+"""The table of primitives, by family: elementwise, shapes (linear), products (multilinear)."""

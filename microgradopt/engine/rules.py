@@ -1,0 +1,374 @@
+"""The row shapes: how a primitive differentiates, in reverse and in forward mode.
+
+A primitive is declared once, as one of
+
+===============  =========================================================================
+``elementwise``  f applied entry by entry; rule: the partial derivative per operand
+``linear``       linear in all its operands together; rule: its transpose
+``multilinear``  linear in each operand by itself; rule: a transpose per operand
+``fused``        a fast value and first-order pullback; everything else from its composite
+===============  =========================================================================
+
+Rules are written with operators and the library's own functions. The engine runs them on raw
+floats and arrays when only a gradient is wanted, and on nodes when the gradient is itself to be
+differentiated: same rule, any order.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from microgradopt.engine.graph import Node, Primitive
+from microgradopt.errors import ShapeError, UsageError
+
+Rule = Callable[..., Any]
+
+
+class Differentiable(Primitive):
+    """A primitive with a rule. Final subclasses say how the rule gives the two modes."""
+
+    def pull(
+        self, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]
+    ) -> list[Any]:
+        """The cotangents of the operands numbered in ``wanted``, given that of the result."""
+        raise NotImplementedError
+
+    def push(
+        self, tangents: Sequence[Any], out: Any, args: Sequence[Any], params: dict[str, Any]
+    ) -> Any:
+        """The tangent of the result, given those of the operands (None where it is zero)."""
+        raise NotImplementedError
+
+
+class Elementwise(Differentiable):
+    """Entry by entry, with broadcasting; ``partials[i]`` is ∂out/∂argument i.
+
+    A partial that is a truth value selects: it passes the gradient on or stops it, so that a
+    branch not taken never turns an infinite gradient into NaN. None marks an operand, such as a
+    condition, that has no derivative.
+    """
+
+    in_place = True
+
+    def __init__(self, name: str, *, partials: Sequence[Rule | None], **declared: Any) -> None:
+        super().__init__(name, **declared)
+        self.partials = tuple(partials)
+        self.first = self.partials[0]  # the scalar backward loop reads these two directly
+        self.second = self.partials[1] if len(self.partials) > 1 else None
+        if self.scalar is None:
+            self.scalar = self.rescue
+
+    def pull(
+        self, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]
+    ) -> list[Any]:
+        return [self._times(g, self.partials[i], out, args) for i in wanted]
+
+    def push(
+        self, tangents: Sequence[Any], out: Any, args: Sequence[Any], params: dict[str, Any]
+    ) -> Any:
+        total: Any = None
+        for t, rule in zip(tangents, self.partials, strict=True):
+            if t is not None and rule is not None:
+                term = self._times(t, rule, out, args)
+                total = term if total is None else total + term
+        return total
+
+    def _times(self, g: Any, rule: Rule | None, out: Any, args: Sequence[Any]) -> Any:
+        if rule is None:
+            return None
+        p = evaluate(rule, out, args)
+        kind = type(p)
+        if kind is float:
+            return g if p == 1.0 else g * p
+        if kind is bool or kind is np.bool_ or (kind is np.ndarray and p.dtype == bool):
+            return Primitive.table["where"](p, g, 0.0)
+        return g * p
+
+
+def evaluate(rule: Rule, out: Any, args: Sequence[Any]) -> Any:
+    """A partial at a point. Where Python's float arithmetic raises, NumPy's gives IEEE results."""
+    try:
+        return rule(out, *args)
+    except (ArithmeticError, ValueError):
+        if type(out) is not float:
+            raise
+        with np.errstate(all="ignore"):
+            return float(rule(np.float64(out), *map(np.float64, args)))
+
+
+class Linear(Differentiable):
+    """Linear in all operands together, such as a sum, a reshape or a concatenation.
+
+    ``transpose(g, *args, **params)`` gives the cotangent, or a tuple of one per operand; of
+    ``args`` it may use the shapes only.
+    """
+
+    def __init__(self, name: str, *, transpose: Rule, **declared: Any) -> None:
+        super().__init__(name, **declared)
+        self.transpose = transpose
+
+    def pull(
+        self, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]
+    ) -> list[Any]:
+        return _pick(self.transpose(g, *args, **params), wanted)
+
+    def push(
+        self, tangents: Sequence[Any], out: Any, args: Sequence[Any], params: dict[str, Any]
+    ) -> Any:
+        filled = [
+            np.zeros_like(data_of(x)) if t is None else t
+            for t, x in zip(tangents, args, strict=True)
+        ]
+        return self(*filled, **params)
+
+
+def _pick(cotangents: Any, wanted: Sequence[int]) -> list[Any]:
+    """The wanted ones of a cotangent or of a tuple of them."""
+    if not isinstance(cotangents, tuple):
+        cotangents = (cotangents,)
+    return [cotangents[i] for i in wanted]
+
+
+class Multilinear(Differentiable):
+    """Linear in each operand by itself, such as a product of matrices.
+
+    ``transposes[i](g, *args, **params)`` gives the cotangent of operand i. A single function
+    serves any number of operands when it takes the operand's number first.
+    """
+
+    def __init__(self, name: str, *, transposes: Sequence[Rule] | Rule, **declared: Any) -> None:
+        super().__init__(name, **declared)
+        self.transposes = transposes
+
+    def pull(
+        self, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]
+    ) -> list[Any]:
+        return [self._transpose(i)(g, *args, **params) for i in wanted]
+
+    def _transpose(self, i: int) -> Rule:
+        return partial(self.transposes, i) if callable(self.transposes) else self.transposes[i]
+
+    def push(
+        self, tangents: Sequence[Any], out: Any, args: Sequence[Any], params: dict[str, Any]
+    ) -> Any:
+        total: Any = None
+        for i, t in enumerate(tangents):
+            if t is not None:
+                term = self(*args[:i], t, *args[i + 1 :], **params)
+                total = term if total is None else total + term
+        return total
+
+
+class Fused(Differentiable):
+    """A fast kernel for what ``composite`` says in rows.
+
+    ``pullback(g, out, *args, **params)`` gives the first-order cotangents on raw data, as a
+    :class:`Linear` transpose does. Forward mode, higher orders and the row's own test use
+    ``composite(*args, **params)``.
+    """
+
+    def __init__(self, name: str, *, pullback: Rule, composite: Rule, **declared: Any) -> None:
+        super().__init__(name, **declared)
+        self.pullback = pullback
+        self.composite = composite
+
+    def pull(
+        self, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]
+    ) -> list[Any]:
+        return _pick(self.pullback(g, out, *args, **params), wanted)
+
+
+def elementwise(
+    name: str, *, partials: Rule | Sequence[Rule | None], operands: int | None = None, **declared: Any
+) -> Elementwise:
+    """Declare an elementwise primitive: its kernels and its partial derivatives.
+
+    Args:
+        name: a new identifier; shown in pictures unless ``symbol=`` says otherwise.
+        partials: one function ``(out, *args) -> partial`` per operand, so that a partial nobody
+            needs is never computed; or a single function that returns all of them as a tuple.
+        array: the kernel on arrays, such as a NumPy ufunc; must broadcast.
+        scalar: the kernel on floats, such as a function of :mod:`math`; optional.
+        sample: ``sample(rng, shape) -> tuple of arrays`` inside the domain, for the tests.
+        kinks: ``kinks(*args) -> bool array``, true where the function has no derivative.
+
+    >>> import numpy as np, microgradopt as mg
+    >>> cube = mg.elementwise("cube_doc", array=lambda x: x * x * x,
+    ...                       partials=lambda out, x: (3 * x * x,))
+    >>> mg.grad(cube)(2.0)
+    12.0
+    """
+    if callable(partials):
+        count = _count_operands(name, partials) if operands is None else operands
+        together = partials
+        partials = [partial(_entry, together, i) for i in range(count)]
+    return Elementwise(name, partials=partials, **declared)
+
+
+def _entry(together: Rule, i: int, out: Any, *args: Any) -> Any:
+    return together(out, *args)[i]
+
+
+def _count_operands(name: str, rule: Rule) -> int:
+    code = getattr(rule, "__code__", None)
+    if code is None or code.co_flags & 0x04:  # *args: no count to read
+        raise UsageError(
+            f"{name}: cannot tell how many operands {rule!r} takes; say operands=2 (for two), "
+            "or give one function per operand"
+        )
+    return int(code.co_argcount) - 1
+
+
+def linear(name: str, *, transpose: Rule, **declared: Any) -> Linear:
+    """Declare a primitive that is linear in its operands together; see :class:`Linear`.
+
+    >>> import numpy as np, microgradopt as mg
+    >>> swap = mg.linear("swap_doc", array=lambda x: x[::-1], transpose=lambda g, x: swap(g))
+    >>> mg.grad(lambda x: mg.sum(swap(x) * np.array([1.0, 2.0])))(np.zeros(2))
+    array([2., 1.])
+    """
+    return Linear(name, transpose=transpose, **declared)
+
+
+def multilinear(name: str, *, transposes: Sequence[Rule] | Rule, **declared: Any) -> Multilinear:
+    """Declare a primitive that is linear in each operand by itself; see :class:`Multilinear`.
+
+    >>> import numpy as np, microgradopt as mg
+    >>> inner = mg.multilinear("inner_doc", array=lambda x, y: np.dot(x, y),
+    ...     transposes=(lambda g, x, y: g * y, lambda g, x, y: g * x))
+    >>> mg.grad(inner)(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    array([3., 4.])
+    """
+    return Multilinear(name, transposes=transposes, **declared)
+
+
+def fused(name: str, *, pullback: Rule, composite: Rule, **declared: Any) -> Fused:
+    """Declare a fast kernel for a composite; see :class:`Fused`."""
+    return Fused(name, pullback=pullback, composite=composite, **declared)
+
+
+class Plain(Primitive):
+    """A primitive with plain results and no derivative, such as a comparison."""
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        return self.compute([data_of(x) for x in args], params)
+
+    def rescue(self, *args: Any, **params: Any) -> Any:
+        return self.array(*args, **params)
+
+
+def data_of(x: Any) -> Any:
+    """What a node holds; anything else is itself."""
+    return x._data if isinstance(x, Node) else x
+
+
+alias = Elementwise(
+    "alias",
+    symbol="=",
+    scalar=lambda x: x,
+    array=lambda x: x,
+    partials=(lambda out, x: 1.0,),
+    sample=((-3.0, 3.0),),
+)
+
+# The rows that undoing a broadcast itself needs.
+
+add_up = Linear(
+    "sum",
+    symbol="Σ",
+    array=lambda x, axis=None, keepdims=False: np.add.reduce(x, axis, keepdims=keepdims),
+    transpose=lambda g, x, axis=None, keepdims=False: _spread(g, np.shape(data_of(x)), axis, keepdims),
+)
+
+reshape_to = Linear(
+    "reshape",
+    array=np.reshape,
+    transpose=lambda g, x, shape: reshape_to(g, shape=np.shape(data_of(x))),
+)
+
+broadcast_to = Linear(
+    "broadcast_to",
+    symbol="broadcast",
+    array=np.broadcast_to,
+    transpose=lambda g, x, shape: unbroadcast(g, np.shape(data_of(x))),
+)
+
+as_dtype = Linear(
+    "astype",
+    array=np.asarray,
+    transpose=lambda g, x, dtype: as_dtype(g, dtype=data_of(x).dtype),
+)
+
+as_value = Linear(
+    "as_value",
+    symbol="value",
+    array=lambda x: float(np.asarray(x).item()),
+    transpose=lambda g, x: broadcast_to(g, shape=np.shape(data_of(x))),
+)
+
+
+def _spread(g: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
+    """Repeat the cotangent of a sum along the axes that were summed."""
+    if not keepdims and axis is not None and shape:
+        axes = {a % len(shape) for a in ((axis,) if isinstance(axis, int) else axis)}
+        g = reshape_to(g, shape=tuple(1 if i in axes else n for i, n in enumerate(shape)))
+    return broadcast_to(g, shape=shape)
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum ``g`` over the axes along which an operand of ``shape`` was repeated."""
+    have = np.shape(data_of(g))
+    if have == shape:
+        return g
+    extra = len(have) - len(shape)
+    axes = tuple(range(extra)) + tuple(
+        i + extra for i, n in enumerate(shape) if n == 1 and have[i + extra] != 1
+    )
+    if axes:
+        g = add_up(g, axis=axes, keepdims=False)
+    return g if np.shape(data_of(g)) == shape else reshape_to(g, shape=shape)
+
+
+def fit(g: Any, like: Node) -> Any:
+    """Bring a cotangent to the shape, dtype and kind of the operand it belongs to."""
+    data, have = like._data, data_of(g)
+    if isinstance(data, float):
+        if np.shape(have) != ():
+            g = unbroadcast(g, ())
+        if type(data_of(g)) is float:
+            return g
+        return as_value(g) if isinstance(g, Node) else float(g)
+    if np.shape(have) != data.shape:
+        if np.ndim(have) < data.ndim or np.size(have) < data.size:
+            g = broadcast_to(g, shape=data.shape)
+        else:
+            g = unbroadcast(g, data.shape)
+    elif not isinstance(have, np.ndarray):
+        g = broadcast_to(g, shape=data.shape)
+    return g if data_of(g).dtype == data.dtype else as_dtype(g, dtype=data.dtype)
+
+
+def check_axis(axis: Any, ndim: int, user: str) -> Any:
+    """An axis or tuple of axes as non-negative ints; None stays None.
+
+    Raises:
+        ShapeError: for an axis that is out of range, repeated, or not a whole number.
+    """
+    if axis is None:
+        return None
+    given = axis if isinstance(axis, (tuple, list)) else (axis,)
+    for a in given:
+        if not isinstance(a, (int, np.integer)) or isinstance(a, bool):
+            raise ShapeError(f"{user}: axis must be an int or a tuple of ints, got {axis!r}")
+        if not -ndim <= a < ndim:
+            raise ShapeError(
+                f"{user}: axis {a} is out of range for an array of {ndim} dimension(s); "
+                f"use {-ndim} to {ndim - 1}" if ndim else
+                f"{user}: axis {a} is out of range: the operand is 0-dimensional, leave axis out"
+            )
+    axes = tuple(int(a) % ndim for a in given)
+    if len(set(axes)) != len(axes):
+        raise ShapeError(f"{user}: an axis is repeated in {axis!r}")
+    return axes if isinstance(axis, (tuple, list)) else axes[0]

@@ -1,0 +1,191 @@
+"""``Value``: a scalar node. Its operators are the hot path of a network of scalars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any
+
+import numpy as np
+
+from microgradopt.engine import sweeps
+from microgradopt.engine.graph import KINDS, PAUSED, Node, tick
+from microgradopt.engine.interop import Interoperable
+from microgradopt.engine.ops import elementwise as ops
+from microgradopt.engine.rules import Elementwise
+from microgradopt.errors import DTypeError
+
+Method = Callable[..., Any]
+
+
+def _unary(row: Elementwise) -> Method:
+    """A method that applies ``row``: what graph.apply does, without its generality."""
+    kernel: Any = row.scalar
+
+    def method(self: Value) -> Value:
+        x = self._data
+        try:
+            data = kernel(x)
+        except (ArithmeticError, ValueError, TypeError):
+            data = row.rescue(x)
+        node = _new(Value)
+        node._data = data
+        node._index = tick()
+        mask = self._mask
+        if not mask or (PAUSED and get_ident() in PAUSED):
+            node._mask, node.op = 0, None
+            return node
+        node._mask = mask
+        node.op = row
+        node._a = self
+        node._b = None
+        return node
+
+    return _as_method(method, row)
+
+
+def _binary(row: Elementwise, swapped: bool = False) -> Method:
+    """An operator between a Value and a number or Value; anything else goes the general way."""
+    kernel: Any = row.scalar
+
+    def method(self: Value, other: Any) -> Any:
+        mask = self._mask
+        if other.__class__ is Value:
+            x, y = self._data, other._data
+            mask |= other._mask
+        elif other.__class__ is float:
+            x, y = self._data, other
+        elif other.__class__ is int:
+            x, y = self._data, float(other)
+            other = y
+        else:
+            return row(other, self) if swapped else row(self, other)
+        if swapped:
+            x, y = y, x
+        try:
+            data = kernel(x, y)
+        except (ArithmeticError, ValueError, TypeError):
+            data = row.rescue(x, y)
+        node = _new(Value)
+        node._data = data
+        node._index = tick()
+        if not mask or (PAUSED and get_ident() in PAUSED):
+            node._mask, node.op = 0, None
+            return node
+        node._mask = mask
+        node.op = row
+        if swapped:
+            node._a = other
+            node._b = self
+        else:
+            node._a = self
+            node._b = other
+        return node
+
+    return _as_method(method, row)
+
+
+def _as_method(method: Method, row: Elementwise) -> Method:
+    method.__name__ = row.name
+    method.__qualname__ = f"Value.{row.name}"
+    method.__doc__ = row.__doc__
+    return method
+
+
+class Value(Interoperable, Node):
+    """A number in a computation graph.
+
+    Args:
+        data: a real number; ints become floats.
+        name: what pictures and messages call it.
+        requires_grad: whether backward passes give it a gradient.
+
+    Raises:
+        DTypeError: if ``data`` is not one real number.
+
+    >>> x, y, z = Value(-2.0, name="x"), Value(5.0, name="y"), Value(-4.0, name="z")
+    >>> f = (x + y) * z
+    >>> f.backward()
+    >>> f.data, x.grad, y.grad, z.grad
+    (-12.0, -4.0, -4.0, 3.0)
+    """
+
+    __slots__ = ()
+    data: float
+    grad: float | None
+
+    def __init__(
+        self, data: float, *, name: str | None = None, requires_grad: bool = True
+    ) -> None:
+        self._become_leaf(self.leaf_data(data), int(bool(requires_grad)), name)
+
+    @classmethod
+    def leaf_data(cls, data: Any) -> float:
+        """``data`` as a float, or a DTypeError that says what to give instead."""
+        if isinstance(data, (int, float, np.floating, np.integer, np.bool_)):
+            return float(data)
+        if isinstance(data, np.ndarray) and data.ndim == 0 and data.dtype.kind in "fiub":
+            return float(data)
+        if isinstance(data, Node):
+            raise DTypeError(
+                f"Value({data!r}): this is a graph node already; use it as it is, or its "
+                ".detach() for a constant with the same data"
+            )
+        what = f"of shape {data.shape}" if isinstance(data, np.ndarray) else repr(data)
+        raise DTypeError(
+            f"a Value holds one real number, got {type(data).__name__} {what}; "
+            "use mg.Tensor for arrays"
+        )
+
+    def __repr__(self) -> str:
+        name = f", name={self.name!r}" if self.name else ""
+        grad = "" if self.grad is None else f", grad={self.grad!r}"
+        return f"Value({self._data!r}{name}{grad})"
+
+    def __bool__(self) -> bool:
+        return self._data != 0.0
+
+    backward = sweeps.backward
+
+    __add__ = _binary(ops.add)
+    __radd__ = _binary(ops.add, swapped=True)
+    __sub__ = _binary(ops.subtract)
+    __rsub__ = _binary(ops.subtract, swapped=True)
+    __mul__ = _binary(ops.multiply)
+    __rmul__ = _binary(ops.multiply, swapped=True)
+    __truediv__ = _binary(ops.divide)
+    __rtruediv__ = _binary(ops.divide, swapped=True)
+    __pow__ = _binary(ops.power)
+    __rpow__ = _binary(ops.power, swapped=True)
+    __neg__ = _unary(ops.negative)
+    __abs__ = _unary(ops.absolute)
+
+    def __pos__(self) -> Value:
+        return self
+
+    exp = _unary(ops.exp)
+    log = _unary(ops.log)
+    sqrt = _unary(ops.sqrt)
+    sin = _unary(ops.sin)
+    cos = _unary(ops.cos)
+    tanh = _unary(ops.tanh)
+    sigmoid = _unary(ops.sigmoid)
+    relu = _unary(ops.relu)
+
+    # Order is that of the numbers; == stays identity, so that nodes can be keys of a dict.
+
+    def __lt__(self, other: Any) -> Any:
+        return ops.less(self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return ops.less_equal(self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return ops.greater(self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return ops.greater_equal(self, other)
+
+
+KINDS["scalar"] = Value
+_new: Callable[[type[Value]], Any] = object.__new__

@@ -1,0 +1,65 @@
+"""Every error this library raises on purpose, as one tree.
+
+::
+
+    MicrogradoptError
+    ├── ShapeError         (ValueError)     shapes or axes that do not fit together
+    ├── DTypeError         (TypeError)      a data type that cannot be used or differentiated
+    ├── UsageError         (ValueError)     an argument outside its meaning: a name, a rate, a count
+    ├── NonFiniteError     (ArithmeticError) NaN or infinity where it would do silent damage
+    ├── GradientError      (AssertionError) an analytic gradient that disagrees with a numerical one
+    ├── GraphError         (RuntimeError)   a graph that cannot be used as asked
+    │   └── StaleGraphError                 a leaf was assigned after the graph had used it
+    └── MissingExtraError  (ImportError)    an optional package that is not installed
+
+Each also derives from the built-in exception in brackets, so code that catches ``ValueError`` or
+``TypeError`` goes on working.
+"""
+
+__all__ = [
+    "DTypeError",
+    "GradientError",
+    "GraphError",
+    "MicrogradoptError",
+    "MissingExtraError",
+    "NonFiniteError",
+    "ShapeError",
+    "StaleGraphError",
+    "UsageError",
+]
+
+
+class MicrogradoptError(Exception):
+    """The root of the tree: ``except MicrogradoptError`` catches all of it."""
+
+
+class ShapeError(MicrogradoptError, ValueError):
+    """Shapes or axes that do not fit together."""
+
+
+class DTypeError(MicrogradoptError, TypeError):
+    """A data type that cannot be used, or not be differentiated."""
+
+
+class UsageError(MicrogradoptError, ValueError):
+    """An argument outside its meaning: a name, a rate, a count."""
+
+
+class NonFiniteError(MicrogradoptError, ArithmeticError):
+    """NaN or infinity where it would do silent damage."""
+
+
+class GradientError(MicrogradoptError, AssertionError):
+    """An analytic gradient that disagrees with a numerical one."""
+
+
+class GraphError(MicrogradoptError, RuntimeError):
+    """A computation graph that cannot be used as asked."""
+
+
+class StaleGraphError(GraphError):
+    """A leaf was assigned after the graph had used its old data."""
+
+
+class MissingExtraError(MicrogradoptError, ImportError):
+    """An optional package that is not installed; the message names the extra."""
