@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from microgradopt.errors import DTypeError, GraphError, UsageError
+from microgradopt.engine.quiet import restore, silence
+from microgradopt.errors import DTypeError, GraphError, ShapeError, UsageError
 
 Array: TypeAlias = npt.NDArray[Any]
 Raw: TypeAlias = float | Array  # data outside any graph
@@ -34,8 +35,9 @@ class Node:
 
     The two kinds are :class:`Value` (a float) and :class:`Tensor` (an array). Nodes compare by
     identity. An operation with one or two scalar operands keeps them in the slots ``_a`` and
-    ``_b``; any other keeps a tuple in ``_a``. ``_mask`` tells what the node depends on: bit 0, a
-    leaf that requires a gradient; bit k, an input of the k-th nested functional transform.
+    ``_b``; any other keeps a tuple in ``_a``, and in ``_b`` what its kernel saved. ``_mask`` tells
+    what the node depends on: bit 0, a leaf that requires a gradient; bit k, an input of the k-th
+    nested functional transform.
     """
 
     __slots__ = ("_a", "_b", "_data", "_index", "_mask", "grad", "name", "op")
@@ -111,9 +113,9 @@ class Node:
         """The operands in order: nodes, and constants as floats or arrays."""
         if self.op is None:
             return ()
-        if self._b is not None:
-            return (self._a, self._b)
-        return self._a if type(self._a) is tuple else (self._a,)
+        if type(self._a) is tuple:
+            return self._a
+        return (self._a,) if self._b is None else (self._a, self._b)
 
     @property
     def parents(self) -> "tuple[Node, ...]":
@@ -167,6 +169,7 @@ class Primitive:
     """
 
     table: ClassVar[dict[str, "Primitive"]] = {}
+    saves = False  # whether the kernel also returns something for its pullback
     in_place: ClassVar[bool] = False  # whether scalar operands may sit in the node's own slots
 
     def __init__(
@@ -217,60 +220,83 @@ class Primitive:
                     return self.scalar(*args, **params)
                 except (ArithmeticError, ValueError, TypeError):
                     return self.rescue(*args, **params)
-        with np.errstate(all="ignore"):
+        before = silence()
+        try:
             return self.array(*args, **params)
+        except ValueError as error:
+            raise _explained(error, self, args) from None
+        finally:
+            restore(before)
+
+    def forward(self, args: Sequence[Any], params: dict[str, Any]) -> tuple[Any, Any]:
+        """The result, and what the kernel saves for a pullback."""
+        return self.compute(args, params), None
 
     def rescue(self, *args: float, **params: Any) -> float:
         """Where Python's arithmetic raises, the array kernel gives the IEEE result."""
-        with np.errstate(all="ignore"):
+        before = silence()
+        try:
             return float(self.array(*map(np.float64, args), **params))
+        finally:
+            restore(before)
+
+
+def _explained(error: ValueError, primitive: Primitive, args: Sequence[Any]) -> ValueError:
+    if "broadcast" not in str(error) or not hasattr(primitive, "partials"):
+        return error
+    shapes = " and ".join(str(np.shape(x)) for x in args)
+    return ShapeError(
+        f"{primitive.name}: shapes {shapes} cannot be broadcast together; each pair of dimensions, "
+        "counted from the last, must be equal or have a 1: reshape one operand"
+    )
 
 
 def apply(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Node:
     """Compute ``primitive`` on operands of which at least one is a node, and record it."""
-    operands = [x if isinstance(x, Node) else constant(x, primitive) for x in args]
     mask = 0
     raw = []
-    dtype: Any = None
-    mixed = False
-    for x in operands:
+    unchecked = False
+    for x in args:
         if isinstance(x, Node):
             mask |= x._mask
-            data = x._data
-            raw.append(data)
-            if dtype is None and not isinstance(data, float):
-                dtype = data.dtype
+            raw.append(x._data)
         else:
-            mixed = mixed or not isinstance(x, float)
             raw.append(x)
-    if mixed:  # whole-number arrays take the dtype of the nodes they meet
-        for i, x in enumerate(raw):
-            if isinstance(x, np.ndarray) and x.dtype.kind in "iu":
-                operands[i] = raw[i] = x.astype(dtype or np.float64)
-    return attach(primitive, operands, primitive.compute(raw, params), mask, params)
+            if x.__class__ is not float:
+                unchecked = True
+    if unchecked:
+        args, raw = _with_constants(primitive, args)
+    if not primitive.saves:
+        return attach(primitive, args, primitive.compute(raw, params), mask, params)
+    data, saved = primitive.forward(raw, params)
+    node = attach(primitive, args, data, mask, params)
+    if node.op is not None:
+        node._b = saved
+    return node
 
 
 def attach(
     primitive: Primitive, operands: Sequence[Any], data: Any, mask: int, params: dict[str, Any]
 ) -> Node:
     """The node of a computed result: linked to its operands, or a constant where none counts."""
-    kind = KINDS["scalar" if type(data) is float else "array"]
+    scalar = data.__class__ is float
+    kind = KINDS["scalar" if scalar else "array"]
     node: Node = kind.__new__(kind)
+    if not scalar and data.__class__ is not np.ndarray:
+        data = np.asarray(data)
     if not mask or (PAUSED and threading.get_ident() in PAUSED):
-        return node._become_leaf(data if type(data) is float else np.asarray(data), 0)
+        return node._become_leaf(data, 0)
+    node._data = data
     node._mask = mask
-    node.op = primitive
-    if type(data) is not float:
-        node._data = np.asarray(data)
-        node._params = params  # type: ignore[attr-defined]  # a slot of Tensor's own
-        node._a = tuple(operands)
-    else:
-        node._data = data
-        if primitive.in_place and len(operands) <= 2:
-            node._a, node._b = operands if len(operands) == 2 else (operands[0], None)
-        else:
-            node._a = tuple(operands)
     node._index = tick()
+    node.op = primitive
+    if scalar and primitive.in_place and len(operands) <= 2:
+        node._a, node._b = operands if len(operands) == 2 else (operands[0], None)
+        return node
+    node._a = tuple(operands)
+    node._b = None
+    if not scalar:
+        node._params = params  # type: ignore[attr-defined]  # a slot of Tensor's own
     return node
 
 
@@ -303,6 +329,16 @@ def constant(x: Any, user: Primitive) -> Raw:
             "only real numbers can (float32 or float64)"
         )
     return data  # type: ignore[no-any-return]
+
+
+def _with_constants(primitive: Primitive, args: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Operands and raw data with every constant checked; whole numbers become floats."""
+    operands = [x if isinstance(x, Node) else constant(x, primitive) for x in args]
+    dtypes = [x._data.dtype for x in args if isinstance(x, Node) and type(x._data) is not float]
+    for i, x in enumerate(operands):
+        if isinstance(x, np.ndarray) and x.dtype.kind in "iu":
+            operands[i] = x.astype(dtypes[0] if dtypes else np.float64)
+    return operands, [x._data if isinstance(x, Node) else x for x in operands]
 
 
 def reach(roots: Iterable[Node], mask: int = EVERYTHING) -> tuple[list[Node], dict[Node, Any]]:

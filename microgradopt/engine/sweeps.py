@@ -117,13 +117,25 @@ def _pull_through(
 ) -> None:
     """Pass a node's cotangent on to its operands: any row, any kind, raw or lifted."""
     args = node.args
-    wanted = [i for i, x in enumerate(args) if isinstance(x, Node) and x._mask & mask]
-    out, operands = (node, args) if lift else (node._data, [data_of(x) for x in args])
-    op = _rule_of(node)
-    if lift and isinstance(op, Fused):
-        cotangents = _pull_composite(op, g, args, node.params, wanted)
+    raw = []
+    wanted = []
+    for i, x in enumerate(args):
+        if isinstance(x, Node):
+            raw.append(x._data)
+            if x._mask & mask:
+                wanted.append(i)
+        else:
+            raw.append(x)
+    op, params = _rule_of(node), node.params
+    if not lift:
+        if op.saves:
+            saved = node._b if node._b is not None else op.forward(raw, params)[1]
+            params = {**params, "saved": saved}
+        cotangents = op.pull(g, node._data, raw, params, wanted)
+    elif isinstance(op, Fused):
+        cotangents = _pull_composite(op, g, args, params, wanted)
     else:
-        cotangents = op.pull(g, out, operands, node.params, wanted)
+        cotangents = op.pull(g, node, args, params, wanted)
     for i, c in zip(wanted, cotangents):
         x = args[i]
         so_far = table[x]

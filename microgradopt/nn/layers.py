@@ -1,0 +1,191 @@
+"""Layers of arrays: Linear, and Sequential and MLP to put layers together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from microgradopt.engine.graph import Node
+from microgradopt.engine.ops import elementwise as ops
+from microgradopt.engine.ops.products import matmul
+from microgradopt.engine.ops.shapes import reshape, shape, sum, transpose
+from microgradopt.engine.rules import Fused, data_of
+from microgradopt.engine.tensor import Tensor
+from microgradopt.errors import DTypeError, ShapeError, UsageError
+from microgradopt.nn import init as initialisers
+from microgradopt.nn.init import Initialiser
+from microgradopt.nn.module import Module
+from microgradopt.randomness import RandomSource, as_generator
+
+
+def _affine(x: Any, weight: Any, bias: Any) -> Any:
+    out = np.matmul(x, weight.T)
+    out += bias
+    return out
+
+
+def _rows(x: Any) -> Any:
+    """All leading axes as one."""
+    return x if len(shape(x)) == 2 else reshape(x, (-1, shape(x)[-1]))
+
+
+affine = Fused(
+    "affine",
+    symbol="xWᵀ+b",
+    array=_affine,
+    pullback=(
+        lambda g, out, x, weight, bias: matmul(g, weight),
+        lambda g, out, x, weight, bias: matmul(transpose(_rows(g)), _rows(x)),
+        lambda g, out, x, weight, bias: sum(_rows(g), axis=0),
+    ),
+    composite=lambda x, weight, bias: matmul(x, transpose(weight)) + bias,
+    sample=lambda rng: [
+        ((rng.normal(size=s), rng.normal(size=(4, 3)), rng.normal(size=4)), {})
+        for s in ((2, 3), (3,), (5, 2, 3))
+    ],
+)
+
+
+class Linear(Module):
+    """``x Wᵀ + b``: from ``(..., in_features)`` to ``(..., out_features)``; as torch's Linear.
+
+    Args:
+        in_features, out_features: the lengths of the last axis before and after.
+        bias: whether there is a ``b``.
+        init: the weight's initialiser, see :mod:`microgradopt.nn.init`. Left out, weight and bias
+            start uniform between ±1/√in_features like torch's; given, the bias starts at 0.
+        rng: a generator or seed.
+        dtype: float64 or float32.
+
+    ``weight`` has shape (out_features, in_features), ``bias`` (out_features,).
+
+    Raises:
+        ShapeError: when called on anything whose last axis is not ``in_features`` long.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        init: Initialiser | None = None,
+        rng: RandomSource = None,
+        dtype: Any = np.float64,
+    ) -> None:
+        for n in (in_features, out_features):
+            if not isinstance(n, (int, np.integer)) or n < 1:
+                raise UsageError(f"Linear: sizes must be ints of at least 1, got {n!r}")
+        rng = as_generator(rng)
+        shape = (int(out_features), int(in_features))
+        weight = (init or initialisers.torch_default)(shape, rng, dtype)
+        self.weight = Tensor(weight, dtype=dtype, name="weight")
+        self.bias: Tensor | None = None
+        if bias:
+            bound = 0.0 if init else 1.0 / np.sqrt(in_features)
+            start = initialisers.uniform(shape[:1], rng, dtype, bound=bound)
+            self.bias = Tensor(start, name="bias")
+
+    def forward(self, x: Any) -> Any:
+        if isinstance(x, (list, tuple)):
+            x = np.asarray(x, self.weight.dtype)
+        have, wanted = shape(x), self.weight.shape[1]
+        if not have or have[-1] != wanted:
+            raise ShapeError(
+                f"Linear({wanted}, {self.weight.shape[0]}) takes inputs of shape (..., {wanted}), "
+                f"got {have}"
+            )
+        if self.bias is None:
+            return matmul(x, transpose(self.weight))
+        return affine(x, self.weight, self.bias)
+
+    def __repr__(self) -> str:
+        outs, ins = self.weight.shape
+        return f"Linear({ins}, {outs}{'' if self.bias is not None else ', bias=False'})"
+
+
+class Function(Module):
+    """A plain function as a layer: what Sequential makes of ``mg.relu``."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def forward(self, x: Any) -> Any:
+        return self.function(x)
+
+    def __repr__(self) -> str:
+        return str(getattr(self.function, "__name__", self.function))
+
+
+class Sequential(Module):
+    """Layers, modules or plain functions, applied one after the other.
+
+    >>> import numpy as np, microgradopt as mg
+    >>> net = mg.nn.Sequential(mg.nn.Linear(2, 4, rng=0), mg.relu, mg.nn.Linear(4, 3, rng=1))
+    >>> net
+    Sequential(Linear(2, 4), relu, Linear(4, 3))
+    >>> net(np.zeros((5, 2))).shape
+    (5, 3)
+    """
+
+    def __init__(self, *layers: Module | Callable[[Any], Any]) -> None:
+        for layer in layers:
+            if not callable(layer):
+                raise DTypeError(
+                    f"Sequential takes modules and functions, got {type(layer).__name__} "
+                    f"{layer!r}; write Sequential(a, b), not Sequential([a, b])"
+                )
+        self.layers = [x if isinstance(x, Module) else Function(x) for x in layers]
+        self.name_parameters()
+
+    def forward(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, i: int) -> Module:
+        return self.layers[i]
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.layers)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
+
+
+class MLP(Sequential):
+    """Linear layers with an activation between them: ``MLP(2, [100, 3])`` is 2–100–3.
+
+    Args:
+        nin: inputs.
+        nouts: the sizes of the layers, the last being the number of outputs.
+        activation: after every layer but the last.
+        final: after the last; nothing when None.
+        init, rng, dtype: as in :class:`Linear`.
+    """
+
+    def __init__(
+        self,
+        nin: int,
+        nouts: Sequence[int],
+        *,
+        activation: Callable[[Any], Any] = ops.relu,
+        final: Callable[[Any], Any] | None = None,
+        init: Initialiser | None = None,
+        rng: RandomSource = None,
+        dtype: Any = np.float64,
+    ) -> None:
+        if isinstance(nouts, int) or not list(nouts):
+            raise UsageError(f"MLP: nouts lists the layers' sizes, such as [16, 1]; got {nouts!r}")
+        rng = as_generator(rng)
+        layers: list[Any] = []
+        for a, b in zip([nin, *nouts], nouts):
+            layers += [Linear(a, b, init=init, rng=rng, dtype=dtype), activation]
+        super().__init__(*layers[:-1], *([final] if final is not None else []))
+
+

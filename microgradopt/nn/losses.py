@@ -1,0 +1,166 @@
+"""Losses: from predictions and targets to one number."""
+
+from typing import Any
+
+import numpy as np
+
+from microgradopt.engine.composites import log_softmax, mean
+from microgradopt.engine.graph import Array, Node
+from microgradopt.engine.ops.elementwise import log, relu, where
+from microgradopt.engine.ops.shapes import expand_dims, index, shape, sum
+from microgradopt.engine.rules import Fused, data_of
+from microgradopt.errors import DTypeError, ShapeError, UsageError
+
+
+def _softmax_loss(logits: Any, labels: Any) -> tuple[Any, Any]:
+    """The mean cross-entropy, and the softmax probabilities for the pullback."""
+    n, classes = logits.shape
+    few = classes < 32  # NumPy reduces a short last axis slowly: then classes go first
+    x = np.array(logits.T if few else logits, order="C")
+    axis, rows = 0 if few else 1, np.arange(n)
+    x -= np.maximum.reduce(x, axis, keepdims=True)
+    picked = x[(labels, rows) if few else (rows, labels)]
+    e = np.exp(x, out=x)
+    total = np.add.reduce(e, axis, keepdims=True)
+    loss = (np.add.reduce(np.log(total), None) - np.add.reduce(picked)) / n
+    e /= total
+    return loss, e.T if few else e
+
+
+def _pull_softmax_loss(g: Any, out: Any, logits: Any, labels: Any, saved: Any) -> Any:
+    scale = (np.asarray(g) / len(labels)).astype(saved.dtype)
+    cotangent = saved * scale
+    cotangent[np.arange(len(labels)), labels] -= scale
+    return cotangent
+
+
+softmax_cross_entropy = Fused(
+    "softmax_cross_entropy",
+    symbol="cross-entropy",
+    array=_softmax_loss,
+    saves=True,
+    pullback=_pull_softmax_loss,
+    composite=lambda logits, labels: -mean(
+        index(log_softmax(logits), (np.arange(len(labels)), labels))
+    ),
+    sample=lambda rng: [((3.0 * rng.normal(size=(4, 3)),), {"labels": np.array([0, 2, 1, 2])})],
+)
+
+
+def cross_entropy(logits: Any, target: Any) -> Any:
+    """Mean softmax cross-entropy of scores: −log of the probability of the right class.
+
+    Args:
+        logits: scores before the softmax, shape (n, classes), or (classes,) for one sample.
+        target: n integer labels; or probabilities of the shape of ``logits`` (one-hot or soft).
+
+    Raises:
+        ShapeError: if there are no samples, or shapes do not match.
+        UsageError: if a label is not one of 0 … classes − 1.
+
+    >>> import numpy as np
+    >>> round(float(cross_entropy(np.zeros((2, 4)), np.array([0, 3]))), 4)  # log 4
+    1.3863
+    """
+    have = shape(logits)
+    if len(have) == 1:
+        logits, target = expand_dims(logits, 0), expand_dims(target, 0)
+        have = (1, *have)
+    if len(have) != 2 or 0 in have:
+        raise ShapeError(
+            f"cross_entropy: logits must have shape (samples, classes), none 0; got {have}"
+        )
+    if shape(target) == have and data_of(target).dtype.kind == "f":
+        return -mean(sum(target * log_softmax(logits), axis=1))
+    return softmax_cross_entropy(logits, labels=_labels(target, have, "cross_entropy"))
+
+
+def _labels(target: Any, have: tuple[int, ...], user: str) -> Array:
+    """Integer labels, one per row of scores of shape ``have``."""
+    if isinstance(target, Node):
+        raise DTypeError(f"{user}: labels are plain integers, got a {type(target).__name__}")
+    labels = np.asarray(target)
+    if labels.shape != have[:1]:
+        raise ShapeError(
+            f"{user}: scores of shape {have} need {have[0]} integer labels, or float "
+            f"probabilities of shape {have}; got shape {labels.shape} of dtype {labels.dtype}"
+        )
+    if labels.dtype.kind not in "iu":
+        raise DTypeError(
+            f"{user}: labels must be integers, got dtype {labels.dtype}; use y.astype(int)"
+        )
+    if labels.min() < 0 or labels.max() >= have[1]:
+        bad = labels[(labels < 0) | (labels >= have[1])][0]
+        raise UsageError(f"{user}: label {bad} is not one of the classes 0 to {have[1] - 1}")
+    return labels
+
+
+def cross_entropy_from_probabilities(probabilities: Any, target: Any) -> Any:
+    """Mean of −log p[right class] where the network gives probabilities already.
+
+    From scores, use :func:`cross_entropy`: it is exact where a probability underflows to 0.
+
+    Args:
+        probabilities: shape (n, classes).
+        target: n integer labels, or probabilities of the same shape; entries where the target is
+            0 count nothing, also where the probability is 0.
+    """
+    have = shape(probabilities)
+    if len(have) != 2 or 0 in have:
+        raise ShapeError(
+            "cross_entropy_from_probabilities: probabilities must have shape (samples, classes), "
+            f"none 0; got {have}"
+        )
+    if shape(target) == have and data_of(target).dtype.kind == "f":
+        counts = data_of(target) != 0.0
+        return -mean(sum(target * log(where(counts, probabilities, 1.0)), axis=1))
+    labels = _labels(target, have, "cross_entropy_from_probabilities")
+    return -mean(log(index(probabilities, (np.arange(len(labels)), labels))))
+
+
+def mse(prediction: Any, target: Any) -> Any:
+    """The mean of (prediction − target)² over all entries."""
+    _same_shape(prediction, target, "mse")
+    away = prediction - target
+    return mean(away * away)
+
+
+def half_squared_error(prediction: Any, target: Any) -> Any:
+    """½ Σ (prediction − target)² over all entries, the tutorials' other squared error."""
+    _same_shape(prediction, target, "half_squared_error")
+    away = prediction - target
+    return 0.5 * sum(away * away)
+
+
+def _same_shape(prediction: Any, target: Any, user: str) -> None:
+    a, b = shape(prediction), shape(target)
+    if a != b:
+        raise ShapeError(
+            f"{user}: prediction has shape {a} and target {b}; broadcasting them would average "
+            "over pairs that do not belong together, so reshape one of them"
+        )
+
+
+def hinge(scores: Any, target: Any, margin: float = 1.0) -> Any:
+    """The mean hinge (support vector machine) loss.
+
+    Args:
+        scores: shape (n,) with targets −1 or 1: mean of max(0, margin − target·score); or shape
+            (n, classes) with n integer labels: mean over samples of Σ over the wrong classes of
+            max(0, score − right score + margin) (Weston and Watkins 1999).
+        target: as said.
+        margin: how far a right score must lead to cost nothing.
+    """
+    have = shape(scores)
+    if not have or 0 in have:
+        raise ShapeError(f"hinge: needs scores of shape (n,) or (n, classes), got {have}")
+    if len(have) == 1 or shape(target) == have:
+        _same_shape(scores, target, "hinge")
+        signs = np.asarray(data_of(target))
+        if not np.all(np.abs(signs) == 1):
+            raise UsageError("hinge: targets of scores (n,) must be -1 or 1; use 2 * y - 1")
+        return mean(relu(margin - scores * signs))
+    labels = _labels(target, have, "hinge")
+    right = index(scores, (np.arange(len(labels)), labels, None))
+    lead = relu(scores - right + margin)
+    return mean(sum(lead, axis=1)) - margin  # the right class always adds one margin

@@ -1,0 +1,115 @@
+"""Networks of scalar ``Value`` nodes, with micrograd's call shapes: to read, draw and check.
+
+For speed use the array layers of :mod:`microgradopt.nn`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from microgradopt.engine.value import Value
+from microgradopt.errors import ShapeError, UsageError
+from microgradopt.nn.module import Module
+from microgradopt.randomness import RandomSource, as_generator
+
+Activation = Callable[[Value], Value] | None
+
+
+class Neuron(Module):
+    """activation(Σ wᵢxᵢ + b): weights ``w`` uniform in ±1 and bias ``b`` 0 at the start.
+
+    Args:
+        nin: the number of inputs.
+        activation: a function of a Value, such as ``mg.tanh``; None for a linear neuron.
+        rng: a generator or seed.
+    """
+
+    def __init__(
+        self, nin: int, activation: Activation = Value.relu, *, rng: RandomSource = None
+    ) -> None:
+        if nin < 1:
+            raise UsageError(f"Neuron: needs at least 1 input, got {nin!r}")
+        rng = as_generator(rng)
+        self.w = [Value(rng.uniform(-1.0, 1.0)) for _ in range(nin)]
+        self.b = Value(0.0)
+        self.activation = activation
+        self.name_parameters()
+
+    def forward(self, x: Sequence[Any]) -> Value:
+        if len(x) != len(self.w):
+            raise ShapeError(f"a neuron with {len(self.w)} weights was given {len(x)} inputs")
+        total = self.b
+        for w, xi in zip(self.w, x):
+            total = total + w * xi
+        return total if self.activation is None else self.activation(total)
+
+    def __repr__(self) -> str:
+        return f"{_name(self.activation)} neuron({len(self.w)})"
+
+
+class Layer(Module):
+    """``nout`` neurons that see the same inputs; a single neuron's output comes without a list."""
+
+    def __init__(
+        self,
+        nin: int,
+        nout: int,
+        activation: Activation = Value.relu,
+        *,
+        rng: RandomSource = None,
+    ) -> None:
+        if nout < 1:
+            raise UsageError(f"Layer: needs at least 1 neuron, got {nout!r}")
+        rng = as_generator(rng)
+        self.neurons = [Neuron(nin, activation, rng=rng) for _ in range(nout)]
+        self.name_parameters()
+
+    def forward(self, x: Sequence[Any]) -> Any:
+        out = [neuron(x) for neuron in self.neurons]
+        return out[0] if len(out) == 1 else out
+
+    def __repr__(self) -> str:
+        return f"Layer of [{', '.join(map(repr, self.neurons))}]"
+
+
+class MLP(Module):
+    """Layers of neurons: ``MLP(2, [16, 16, 1])``; every layer but the last is activated.
+
+    Calling it with a sequence of numbers or Values gives a Value, or a list of them where the last
+    layer has several neurons.
+    """
+
+    def __init__(
+        self,
+        nin: int,
+        nouts: Sequence[int],
+        activation: Activation = Value.relu,
+        final: Activation = None,
+        *,
+        rng: RandomSource = None,
+    ) -> None:
+        if isinstance(nouts, int) or not list(nouts):
+            raise UsageError(f"MLP: nouts lists the layers' sizes, such as [16, 1]; got {nouts!r}")
+        rng = as_generator(rng)
+        kinds = [activation] * (len(nouts) - 1) + [final]
+        sizes = [nin, *nouts]
+        self.layers = [Layer(a, b, f, rng=rng) for a, b, f in zip(sizes, nouts, kinds)]
+        self.name_parameters()
+
+    def forward(self, x: Sequence[Any]) -> Any:
+        for layer in self.layers:
+            x = layer(x if isinstance(x, Sequence) else _as_sequence(x))
+        return x
+
+    def __repr__(self) -> str:
+        return f"MLP of [{', '.join(map(repr, self.layers))}]"
+
+
+def _as_sequence(x: Any) -> Sequence[Any]:
+    """A single neuron's output, or an array's row, as the next layer's inputs."""
+    return [x] if isinstance(x, Value) else list(x)
+
+
+def _name(activation: Activation) -> str:
+    return "linear" if activation is None else str(getattr(activation, "__name__", activation))
