@@ -8,8 +8,13 @@ import numpy as np
 
 from microgradopt.errors import UsageError
 
-RandomSource: TypeAlias = np.random.Generator | int | np.integer[Any] | None
-"""What every ``rng=`` argument takes: a generator, a seed, or None for fresh randomness."""
+__all__ = ["RandomSource", "as_generator"]
+
+RandomSource: TypeAlias = "np.random.Generator | int | np.integer[Any] | None"
+"""What every ``rng=`` argument takes: a generator, a seed, or None for fresh randomness.
+
+In quotes, so that ``np.random`` is imported by the first draw and not by ``import microgradopt``.
+"""
 
 
 def as_generator(rng: RandomSource = None) -> np.random.Generator:

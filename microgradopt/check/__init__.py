@@ -1,0 +1,5 @@
+"""Gradient checks: a function's derivatives, or a primitive's rule, against numerical ones."""
+
+from microgradopt.check.gradients import check_grads, check_rule
+
+__all__ = ["check_grads", "check_rule"]

@@ -80,7 +80,10 @@ def _plain(results: list[Any], likes: Sequence[Any]) -> list[Any]:
         if isinstance(g, Node):
             out.append(g)
         elif isinstance(like, Node) and not isinstance(like._data, float):
-            out.append(unaliased(g, like, taken))
+            if not isinstance(g, np.ndarray) or g.base is not None or id(g) in taken:
+                g = unaliased(g, like)
+            taken.add(id(g))
+            out.append(g)
         else:
             out.append(np.zeros_like(like) if isinstance(like, np.ndarray) else float(g))
     return out

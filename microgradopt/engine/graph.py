@@ -81,7 +81,11 @@ class Node:
                 f"{describe(self)} is the result of {self.op.name!r}, so its data cannot be "
                 "assigned; assign a leaf's data, or make a new leaf from the array"
             )
-        self._data = self._accept(new)
+        self.assign(self._accept(new))
+
+    def assign(self, new: Any) -> None:
+        """Set a leaf's data, unchecked, and number it anew: graphs that used it are stale now."""
+        self._data = new
         self._index = tick()
 
     @classmethod
@@ -204,10 +208,30 @@ class Primitive:
         return _primitive_named, (self.name,)
 
     def __call__(self, *args: Any, **params: Any) -> Any:
+        mask = 0
+        raw = []
+        recorded = unchecked = False
         for x in args:
             if isinstance(x, Node):
-                return apply(self, args, params)
-        return self.compute(args, params)
+                recorded = True
+                mask |= x._mask
+                raw.append(x._data)
+            else:
+                raw.append(x)
+                if x.__class__ is not float:
+                    unchecked = True
+        if not recorded:
+            return self.compute(args, params)
+        operands: Sequence[Any] = args
+        if unchecked:
+            operands, raw = _with_constants(self, args)
+        if not self.saves:
+            return attach(self, operands, self.compute(raw, params), mask, params)
+        data, saved = self.forward(raw, params)
+        node = attach(self, operands, data, mask, params)
+        if node.op is not None:
+            node._b = saved
+        return node
 
     def compute(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """The kernel on raw data: plain floats stay plain floats, and nothing raises or warns."""
@@ -251,30 +275,6 @@ def _explained(error: ValueError, primitive: Primitive, args: Sequence[Any]) -> 
     )
 
 
-def apply(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Node:
-    """Compute ``primitive`` on operands of which at least one is a node, and record it."""
-    mask = 0
-    raw = []
-    unchecked = False
-    for x in args:
-        if isinstance(x, Node):
-            mask |= x._mask
-            raw.append(x._data)
-        else:
-            raw.append(x)
-            if x.__class__ is not float:
-                unchecked = True
-    if unchecked:
-        args, raw = _with_constants(primitive, args)
-    if not primitive.saves:
-        return attach(primitive, args, primitive.compute(raw, params), mask, params)
-    data, saved = primitive.forward(raw, params)
-    node = attach(primitive, args, data, mask, params)
-    if node.op is not None:
-        node._b = saved
-    return node
-
-
 def attach(
     primitive: Primitive, operands: Sequence[Any], data: Any, mask: int, params: dict[str, Any]
 ) -> Node:
@@ -293,7 +293,7 @@ def attach(
     if scalar and primitive.in_place and len(operands) <= 2:
         node._a, node._b = operands if len(operands) == 2 else (operands[0], None)
         return node
-    node._a = tuple(operands)
+    node._a = operands if operands.__class__ is tuple else tuple(operands)
     node._b = None
     if not scalar:
         node._params = params  # type: ignore[attr-defined]  # a slot of Tensor's own

@@ -5,28 +5,16 @@ operation. NumPy keeps the setting in a context variable; setting that directly 
 a NumPy has moved it, ``np.errstate`` does the work.
 """
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
-
-silence: Callable[[], Any]
-restore: Callable[[Any], None]
 
 try:
     from numpy._core.umath import (  # type: ignore[attr-defined]  # private, hence the try
         _extobj_contextvar,
         _make_extobj,
     )
-
-    _IGNORE_ALL = _make_extobj(all="ignore")
-
-    def silence() -> Any:
-        """Turn floating-point warnings off; returns what :func:`restore` needs."""
-        return _extobj_contextvar.set(_IGNORE_ALL)
-
-    restore = _extobj_contextvar.reset
-
 except ImportError:  # pragma: no cover  # another NumPy
 
     def silence() -> Any:
@@ -38,3 +26,7 @@ except ImportError:  # pragma: no cover  # another NumPy
     def restore(token: Any) -> None:
         """Put the setting back."""
         token.__exit__(None, None, None)
+
+else:
+    silence = partial(_extobj_contextvar.set, _make_extobj(all="ignore"))
+    restore = _extobj_contextvar.reset

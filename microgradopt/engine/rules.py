@@ -78,8 +78,8 @@ class Elementwise(Differentiable):
     def _times(self, g: Any, rule: Rule | None, out: Any, args: Sequence[Any]) -> Any:
         if rule is None:
             return None
-        p = evaluate(rule, out, args)
-        kind = type(p)
+        p = rule(out, *args) if out.__class__ is not float else evaluate(rule, out, args)
+        kind = p.__class__
         if kind is float:
             return g if p == 1.0 else g * p
         if kind is bool or kind is np.bool_ or (kind is np.ndarray and p.dtype == bool):
@@ -97,13 +97,11 @@ def select(passed: Any, g: Any) -> Any:
     return Primitive.table["where"](passed, g, 0.0)
 
 
-def evaluate(rule: Rule, out: Any, args: Sequence[Any]) -> Any:
-    """A partial at a point. Where Python's float arithmetic raises, NumPy's gives IEEE results."""
+def evaluate(rule: Rule, out: float, args: Sequence[float]) -> Any:
+    """A partial at a number. Where Python's arithmetic raises, NumPy's gives the IEEE result."""
     try:
         return rule(out, *args)
     except (ArithmeticError, ValueError):
-        if type(out) is not float:
-            raise
         with np.errstate(all="ignore"):
             return float(rule(np.float64(out), *map(np.float64, args)))
 
@@ -361,7 +359,9 @@ as_value = Linear(
 
 def _spread(g: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
     """Repeat the cotangent of a sum along the axes that were summed."""
-    if axis is not None and not keepdims and shape:
+    if axis is None:
+        return broadcast_to(g, shape=shape)
+    if not keepdims:
         axes = {a % len(shape) for a in ((axis,) if isinstance(axis, int) else axis)}
         g = reshape_to(g, shape=tuple(1 if i in axes else n for i, n in enumerate(shape)))
     return broadcast_to(g, shape=shape)
@@ -384,24 +384,21 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 def fit(g: Any, like: Node) -> Any:
     """Bring a cotangent to the shape, dtype and kind of the operand it belongs to."""
     data = like._data
-    have = data_of(g)
-    if data.__class__ is not float:
-        if g.__class__ is np.ndarray and g.shape == data.shape and g.dtype is data.dtype:
-            return g
-    else:
-        if np.shape(have) != ():
+    if data.__class__ is float:
+        if np.shape(data_of(g)) != ():
             g = unbroadcast(g, ())
-        if type(data_of(g)) is float:
+        if data_of(g).__class__ is float:
             return g
         return as_value(g) if isinstance(g, Node) else float(g)
-    if np.shape(have) != data.shape:
-        if np.ndim(have) < data.ndim or np.size(have) < data.size:
-            g = broadcast_to(g, shape=data.shape)
-        else:
-            g = unbroadcast(g, data.shape)
-    elif not isinstance(have, np.ndarray):
-        g = broadcast_to(g, shape=data.shape)
-    return g if data_of(g).dtype == data.dtype else as_dtype(g, dtype=data.dtype)
+    if g.__class__ is np.ndarray and g.shape == data.shape and g.dtype is data.dtype:
+        return g
+    if not isinstance(data_of(g), np.ndarray):
+        g = broadcast_to(g, shape=()) if isinstance(g, Node) else np.asarray(g)
+    have = data_of(g)
+    if have.shape != data.shape:
+        repeated = have.ndim < data.ndim or have.size < data.size
+        g = (broadcast_to(g, shape=data.shape) if repeated else unbroadcast(g, data.shape))
+    return g if have.dtype == data.dtype else as_dtype(g, dtype=data.dtype)
 
 
 def check_axis(axis: Any, ndim: int, user: str) -> Any:

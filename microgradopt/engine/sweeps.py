@@ -126,7 +126,8 @@ def _pull_through(
                 wanted.append(i)
         else:
             raw.append(x)
-    op, params = _rule_of(node), node.params
+    op: Any = node.op
+    params = node.params
     if not lift:
         if op.saves:
             saved = node._b if node._b is not None else op.forward(raw, params)[1]
@@ -141,7 +142,9 @@ def _pull_through(
         so_far = table[x]
         if c is None:
             continue
-        c = fit(c, x)
+        data = x._data
+        if c.__class__ is not np.ndarray or c.shape != data.shape or c.dtype is not data.dtype:
+            c = fit(c, x)
         if so_far.__class__ is float and so_far == 0.0:
             table[x] = c
         elif x in own:
@@ -150,12 +153,6 @@ def _pull_through(
             table[x] = so_far + c
             if not lift and isinstance(c, np.ndarray) and c.ndim:
                 own.add(x)
-
-
-def _rule_of(node: Node) -> Differentiable:
-    if isinstance(node.op, Differentiable):
-        return node.op
-    raise GraphError(f"{describe(node)} has no derivative rule")
 
 
 def _refuse_stale(order: Iterable[Node]) -> None:
@@ -200,7 +197,7 @@ def pushforward(
         if any(isinstance(x, Node) and x._index > node._index for x in args):
             _refuse_stale([node])
         out, operands = (node, args) if lift else (node._data, [data_of(x) for x in args])
-        op = _rule_of(node)
+        op: Any = node.op
         if isinstance(op, Fused):
             t = _push_composite(op, ts, operands, node.params, lift)
         else:
@@ -269,20 +266,16 @@ def keep(found: dict[Node, Any]) -> None:
     """Store cotangents as ``grad``: arrays that alias nothing, added up on leaves."""
     taken = {id(node._data) for node in found}
     for node, g in found.items():
-        if isinstance(node._data, float):
+        if not node._mask:
+            continue
+        if node._data.__class__ is float:
             g = g if g.__class__ is float else float(g)
-        else:
-            g = unaliased(g, node, taken)
-        old = node.grad if node.op is None else None
-        if node._mask:
-            node.grad = g if old is None else old + g
+        elif g.__class__ is not np.ndarray or g.base is not None or id(g) in taken:
+            g = unaliased(g, node)
+        taken.add(id(g))
+        node.grad = g if node.op is not None or node.grad is None else node.grad + g
 
 
-def unaliased(g: Any, like: Node, taken: set[int]) -> Any:
-    """``g`` as an array of its own: copied if it is a view or was handed out before."""
-    if not isinstance(g, np.ndarray):
-        return np.full_like(like._data, g)
-    if g.base is not None or id(g) in taken:
-        g = g.copy()
-    taken.add(id(g))
-    return g
+def unaliased(g: Any, like: Node) -> Any:
+    """``g`` as an array of its own, of the shape of a node."""
+    return g.copy() if isinstance(g, np.ndarray) else np.full_like(like._data, g)

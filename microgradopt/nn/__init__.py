@@ -8,6 +8,8 @@ from microgradopt.nn.losses import (
     cross_entropy_from_probabilities,
     half_squared_error,
     hinge,
+    l1_penalty,
+    l2_penalty,
     mse,
 )
 from microgradopt.nn.module import Module
@@ -29,6 +31,8 @@ __all__ = [
     "half_squared_error",
     "hinge",
     "init",
+    "l1_penalty",
+    "l2_penalty",
     "mse",
     "scalar",
 ]

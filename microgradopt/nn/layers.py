@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine.graph import Node
 from microgradopt.engine.ops import elementwise as ops
 from microgradopt.engine.ops.products import matmul
-from microgradopt.engine.ops.shapes import reshape, shape, sum, transpose
-from microgradopt.engine.rules import Fused, data_of
+from microgradopt.engine.ops.shapes import reshape, shape, transpose
+from microgradopt.engine.rules import Fused, add_up
 from microgradopt.engine.tensor import Tensor
 from microgradopt.errors import DTypeError, ShapeError, UsageError
 from microgradopt.nn import init as initialisers
@@ -36,9 +35,9 @@ affine = Fused(
     symbol="xWᵀ+b",
     array=_affine,
     pullback=(
-        lambda g, out, x, weight, bias: matmul(g, weight),
-        lambda g, out, x, weight, bias: matmul(transpose(_rows(g)), _rows(x)),
-        lambda g, out, x, weight, bias: sum(_rows(g), axis=0),
+        lambda g, out, x, weight, bias: g @ weight,
+        lambda g, out, x, weight, bias: _rows(g).T @ _rows(x),
+        lambda g, out, x, weight, bias: add_up(_rows(g), axis=0),
     ),
     composite=lambda x, weight, bias: matmul(x, transpose(weight)) + bias,
     sample=lambda rng: [

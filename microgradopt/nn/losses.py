@@ -1,37 +1,41 @@
 """Losses: from predictions and targets to one number."""
 
+import builtins
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from microgradopt.engine.composites import log_softmax, mean
 from microgradopt.engine.graph import Array, Node
-from microgradopt.engine.ops.elementwise import log, relu, where
+from microgradopt.engine.ops.elementwise import absolute, log, relu, where
 from microgradopt.engine.ops.shapes import expand_dims, index, shape, sum
 from microgradopt.engine.rules import Fused, data_of
 from microgradopt.errors import DTypeError, ShapeError, UsageError
 
 
 def _softmax_loss(logits: Any, labels: Any) -> tuple[Any, Any]:
-    """The mean cross-entropy, and the softmax probabilities for the pullback."""
+    """The mean cross-entropy; and, for the pullback, probabilities and the places of the labels."""
     n, classes = logits.shape
     few = classes < 32  # NumPy reduces a short last axis slowly: then classes go first
     x = np.array(logits.T if few else logits, order="C")
-    axis, rows = 0 if few else 1, np.arange(n)
+    axis = 0 if few else 1
+    places = labels * n + np.arange(n) if few else np.arange(n) * classes + labels
     x -= np.maximum.reduce(x, axis, keepdims=True)
-    picked = x[(labels, rows) if few else (rows, labels)]
+    picked = x.reshape(-1)[places]
     e = np.exp(x, out=x)
     total = np.add.reduce(e, axis, keepdims=True)
     loss = (np.add.reduce(np.log(total), None) - np.add.reduce(picked)) / n
     e /= total
-    return loss, e.T if few else e
+    return loss, (e, places, few)
 
 
 def _pull_softmax_loss(g: Any, out: Any, logits: Any, labels: Any, saved: Any) -> Any:
-    scale = (np.asarray(g) / len(labels)).astype(saved.dtype)
-    cotangent = saved * scale
-    cotangent[np.arange(len(labels)), labels] -= scale
-    return cotangent
+    probabilities, places, few = saved
+    scale = g / len(labels)
+    cotangent = probabilities * scale
+    cotangent.reshape(-1)[places] -= scale
+    return cotangent.T if few else cotangent
 
 
 softmax_cross_entropy = Fused(
@@ -89,7 +93,7 @@ def _labels(target: Any, have: tuple[int, ...], user: str) -> Array:
         raise DTypeError(
             f"{user}: labels must be integers, got dtype {labels.dtype}; use y.astype(int)"
         )
-    if labels.min() < 0 or labels.max() >= have[1]:
+    if np.minimum.reduce(labels) < 0 or np.maximum.reduce(labels) >= have[1]:
         bad = labels[(labels < 0) | (labels >= have[1])][0]
         raise UsageError(f"{user}: label {bad} is not one of the classes 0 to {have[1] - 1}")
     return labels
@@ -139,6 +143,42 @@ def _same_shape(prediction: Any, target: Any, user: str) -> None:
             f"{user}: prediction has shape {a} and target {b}; broadcasting them would average "
             "over pairs that do not belong together, so reshape one of them"
         )
+
+
+squares = Fused(
+    "half_squares",
+    symbol="½λΣw²",
+    array=lambda *weights, strength: 0.5 * strength * builtins.sum(map(_squared_length, weights)),
+    pullback=lambda g, out, *weights, strength: tuple(g * strength * w for w in weights),
+    composite=lambda *weights, strength: builtins.sum(
+        0.5 * strength * sum(w * w) for w in weights
+    ),
+    sample=lambda rng: [
+        ((rng.normal(size=(2, 3)), rng.normal(size=4)), {"strength": 0.7}),
+    ],
+)
+
+
+def _squared_length(w: Any) -> Any:
+    flat = np.ravel(w, order="K")
+    return np.dot(flat, flat)
+
+
+def l2_penalty(parameters: Iterable[Any], strength: float) -> Any:
+    """½ · strength · Σ w² over all entries of all parameters given: the penalty of weight decay.
+
+    >>> import microgradopt as mg
+    >>> W = mg.Tensor([[1.0, 2.0]])
+    >>> mg.nn.l2_penalty([W], strength=0.1).item()
+    0.25
+    """
+    weights = list(parameters)
+    return squares(*weights, strength=float(strength)) if weights else 0.0
+
+
+def l1_penalty(parameters: Iterable[Any], strength: float) -> Any:
+    """strength · Σ |w| over all entries of all parameters given; derivative 0 where w is 0."""
+    return builtins.sum((strength * sum(absolute(w)) for w in parameters), 0.0)
 
 
 def hinge(scores: Any, target: Any, margin: float = 1.0) -> Any:

@@ -51,7 +51,7 @@ class Optimizer:
         updates, state = self.transform.update(gradients, self.state, data, self.steps + 1)
         moved = {name: data[name] + updates[name] for name in active}
         for name, p in active.items():
-            p.data = moved[name]
+            p.assign(moved[name])
         self.state, self.steps = state, self.steps + 1
         return loss
 

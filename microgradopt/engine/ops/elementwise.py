@@ -161,15 +161,15 @@ sign = _row(
 )  # fmt: skip
 maximum = _row(
     "maximum", lambda x, y: x if x > y or x != x else y, np.maximum,
-    lambda out, x, y: 0.5 * greater(x, y) + 0.5 * greater_equal(x, y),
-    lambda out, x, y: 0.5 * greater(y, x) + 0.5 * greater_equal(y, x),
+    lambda out, x, y: 0.5 * (x > y) + 0.5 * (x >= y),
+    lambda out, x, y: 0.5 * (y > x) + 0.5 * (y >= x),
     symbol="max", sample=(ANY, ANY), kinks=lambda x, y: x - y,
     doc="The larger of x and y; a tie splits the gradient evenly, NaN spreads",
 )  # fmt: skip
 minimum = _row(
     "minimum", lambda x, y: x if x < y or x != x else y, np.minimum,
-    lambda out, x, y: 0.5 * less(x, y) + 0.5 * less_equal(x, y),
-    lambda out, x, y: 0.5 * less(y, x) + 0.5 * less_equal(y, x),
+    lambda out, x, y: 0.5 * (x < y) + 0.5 * (x <= y),
+    lambda out, x, y: 0.5 * (y < x) + 0.5 * (y <= x),
     symbol="min", sample=(ANY, ANY), kinks=lambda x, y: x - y,
     doc="The smaller of x and y; a tie splits the gradient evenly, NaN spreads",
 )  # fmt: skip
@@ -299,7 +299,7 @@ def _where_of_array(condition: Any, x: Any, y: Any) -> Any:
 
 relu = _row(
     "relu", lambda x: x if x > 0.0 or x != x else 0.0, _relu_of_array,
-    lambda out, x: greater(x, 0.0),
+    lambda out, x: x > 0.0,
     sample=(ANY,), kinks=lambda x: x, doc="max(x, 0); its derivative at 0 is 0",
 )  # fmt: skip
 where_row = _row(
