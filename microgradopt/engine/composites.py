@@ -24,6 +24,7 @@ from microgradopt.engine.ops.elementwise import (
     minimum,
     not_equal,
     power,
+    sign,
     softplus,
     sqrt,
     where,
@@ -151,8 +152,8 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     n = int(np.prod([shape(x)[a] for a in axes], dtype=int))
     rest = tuple(m for i, m in enumerate(shape(x)) if i not in axes)
     y = reshape(moveaxis(x, axes, tuple(range(len(axes)))), (n, *rest))
-    if n == 0:
-        y, n = np.ones((1, *rest), data_of(x).dtype), 1
+    if n == 0:  # the empty product
+        y, n = concatenate([y, np.ones((1, *rest), data_of(y).dtype)]), 1
     while n > 1:
         half = n // 2
         paired = index(y, slice(0, half)) * index(y, slice(half, 2 * half))
@@ -252,18 +253,20 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     The derivative at the zero vector is 0. The 2-norm neither overflows nor underflows.
 
     Args:
-        ord: None, 2 or "fro" (root of the sum of squares), 1, ``inf``, ``-inf``, 0 (how many are
-            not 0), or any other number p: (Σ|x|ᵖ)^(1/p).
-        axis: an int, a tuple, or None for all entries taken as one vector.
+        ord: None or "fro" (root of the sum of squares, over any axes); over a single axis also 2
+            (the same), 1, ``inf``, ``-inf``, 0 (how many are not 0), or any other number p:
+            (Σ|x|ᵖ)^(1/p). Matrix norms other than Frobenius's are not supported.
+        axis: an int, a tuple, or None for all axes.
     """
-    if ord in (None, 2, "fro"):
+    if ord in (None, "fro") or (ord == 2 and len(_axes(x, axis, "norm")) <= 1):
         return _euclidean(x, axis, keepdims)
     if isinstance(ord, str) or ord != ord:
         raise UsageError(f"norm: unknown ord {ord!r}; use None, 'fro', inf, -inf or a number")
     if len(_axes(x, axis, "norm")) > 1:
         raise UsageError(
             f"norm: ord={ord!r} over {len(_axes(x, axis, 'norm'))} axes would be a matrix norm, "
-            "which is not supported; give one axis, or mg.ravel(x) for the vector norm"
+            "which is not supported; give one axis, mg.ravel(x) for the vector norm, or "
+            "ord='fro' for the Frobenius norm"
         )
     size = absolute(x)
     if ord == np.inf:
@@ -271,7 +274,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     if ord == -np.inf:
         return min(size, axis, keepdims)
     if ord == 0:
-        return sum(1.0 * not_equal(x, 0.0), axis, keepdims)
+        return sum(sign(size), axis, keepdims)
     if ord == 1:
         return sum(size, axis, keepdims)
     total = sum(power(size, float(ord)), axis, keepdims)
@@ -283,7 +286,10 @@ def _euclidean(x: Any, axis: Any, keepdims: bool) -> Any:
     if 0 in shape(x):
         return _root(sum(x * x, axis, keepdims))
     top = max(absolute(data_of(x)), axis, keepdims=True)
-    extreme = logical_and(logical_or(less(top, 1e-140), less(1e140, top)), isfinite(top))
+    limits = np.finfo(np.asarray(data_of(x)).dtype)
+    tiny = float(limits.tiny) ** 0.5 / float(limits.eps)
+    huge = float(limits.max) ** 0.5 * float(limits.eps) ** 0.5
+    extreme = logical_and(logical_or(less(top, tiny), less(huge, top)), isfinite(top))
     scale = where(logical_and(extreme, not_equal(top, 0.0)), top, 1.0)
     scaled = x / scale  # by exactly 1, except where squares would leave the floating-point range
     length = _root(sum(scaled * scaled, axis, keepdims))

@@ -19,10 +19,10 @@ from microgradopt.engine.structure import leaves, map_structure, rebuild
 from microgradopt.engine.sweeps import (
     as_input,
     level,
+    own,
     pullback,
     pushforward,
     seed_for,
-    unaliased,
 )
 from microgradopt.errors import GraphError, ShapeError, UsageError
 
@@ -74,16 +74,13 @@ class _Trace:
 
 def _plain(results: list[Any], likes: Sequence[Any]) -> list[Any]:
     """Raw results as floats, or as arrays that alias nothing; nodes as they are."""
-    taken = {id(data_of(x)) for x in likes}
+    kept: set[int] = set()
     out: list[Any] = []
     for g, like in zip(results, likes):
         if isinstance(g, Node):
             out.append(g)
-        elif isinstance(like, Node) and not isinstance(like._data, float):
-            if not isinstance(g, np.ndarray) or g.base is not None or id(g) in taken:
-                g = unaliased(g, like)
-            taken.add(id(g))
-            out.append(g)
+        elif isinstance(like, Node):
+            out.append(own(g, like, kept))
         else:
             out.append(np.zeros_like(like) if isinstance(like, np.ndarray) else float(g))
     return out

@@ -11,13 +11,13 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ContextDecorator
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from microgradopt.engine.quiet import restore, silence
-from microgradopt.errors import DTypeError, GraphError, ShapeError, UsageError
+from microgradopt.errors import DTypeError, GraphError, ShapeError, StaleGraphError, UsageError
 
 Array: TypeAlias = npt.NDArray[Any]
 Raw: TypeAlias = float | Array  # data outside any graph
@@ -26,6 +26,8 @@ tick = itertools.count(1).__next__  # the counter; drawing a number is atomic
 
 EVERYTHING = -1  # the mask that lets every differentiable node through
 USER_LEAF = 1  # mask bit of leaves made by hand; higher bits belong to mg.grad and friends
+
+ASSIGNED = "assigned"  # in a leaf's spare slot: its number is that of an assignment
 
 _by_index = attrgetter("_index")
 
@@ -50,23 +52,14 @@ class Node:
     grad: Any
     name: str | None
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, attribute: str) -> None:
-            # Slots that are None on most nodes stay unset: making a node costs less that way.
-            if attribute in ("grad", "name", "_a", "_b"):
-                return None
-            raise AttributeError(f"{type(self).__name__} has no attribute {attribute!r}")
-
     def _become_leaf(self, data: Any, mask: int, name: str | None = None) -> Self:
         self._data = data
         self._mask = mask
         self._index = tick()
-        self.op = None
-        if name is not None:
-            if not isinstance(name, str):
-                raise DTypeError(f"name must be a str, got {type(name).__name__}: {name!r}")
-            self.name = name
+        self.op = self._a = self._b = self.grad = None
+        if name is not None and not isinstance(name, str):
+            raise DTypeError(f"name must be a str, got {type(name).__name__}: {name!r}")
+        self.name = name
         return self
 
     @property
@@ -87,6 +80,7 @@ class Node:
         """Set a leaf's data, unchecked, and number it anew: graphs that used it are stale now."""
         self._data = new
         self._index = tick()
+        self._b = ASSIGNED
 
     @classmethod
     def leaf_data(cls, data: Any) -> Any:
@@ -290,6 +284,7 @@ def attach(
     node._mask = mask
     node._index = tick()
     node.op = primitive
+    node.grad = node.name = None
     if scalar and primitive.in_place and len(operands) <= 2:
         node._a, node._b = operands if len(operands) == 2 else (operands[0], None)
         return node
@@ -341,44 +336,67 @@ def _with_constants(primitive: Primitive, args: Sequence[Any]) -> tuple[list[Any
     return operands, [x._data if isinstance(x, Node) else x for x in operands]
 
 
-def reach(roots: Iterable[Node], mask: int = EVERYTHING) -> tuple[list[Node], dict[Node, Any]]:
+def reach(
+    roots: Iterable[Node], mask: int = EVERYTHING
+) -> tuple[list[Node], list[Node], dict[Node, Any]]:
     """Walk down from ``roots`` along the nodes that ``mask`` lets through.
 
-    Returns those nodes in creation order, and a table with a 0.0 for each of them and for each
-    operand at which the walk stopped.
+    Returns those made by operations, in creation order; the leaves met; and a table with a 0.0 for
+    each node met, among them operands at which the walk stopped.
+
+    Raises:
+        StaleGraphError: if a leaf was assigned new data after one of these nodes had used it.
     """
     met: dict[Node, Any] = dict.fromkeys(roots, 0.0)
-    stack = [root for root in met if root._mask & mask or mask == EVERYTHING]
+    leaves: list[Node] = []
     order: list[Node] = []
+    stack = list(met)
+    everywhere = mask == EVERYTHING
     while stack:
         node = stack.pop()
-        order.append(node)
         if node.op is None:
+            leaves.append(node)
             continue
+        if not everywhere and not node._mask & mask:
+            continue
+        order.append(node)
         a = node._a
         if a.__class__ is tuple:
             for x in a:
                 if isinstance(x, Node) and x not in met:
                     met[x] = 0.0
-                    if x._mask & mask:
-                        stack.append(x)
+                    stack.append(x)
             continue
-        if a not in met and a.__class__ is not float:
+        if a.__class__ is not float and a not in met:
             met[a] = 0.0
-            if a._mask & mask:
-                stack.append(a)
+            stack.append(a)
         b = node._b
-        if b is not None and b not in met and b.__class__ is not float:
+        if b is not None and b.__class__ is not float and b not in met:
             met[b] = 0.0
-            if b._mask & mask:
-                stack.append(b)
+            stack.append(b)
     order.sort(key=_by_index)
-    return order, met
+    if order:
+        oldest = order[0]._index
+        changed = {x for x in leaves if x._index > oldest and x._b is ASSIGNED}
+        if changed:
+            _refuse_stale(order, changed)
+    return order, leaves, met
+
+
+def _refuse_stale(order: Iterable[Node], changed: set[Node]) -> None:
+    for user in order:
+        for x in user.parents:
+            if x in changed and x._index > user._index:
+                raise StaleGraphError(
+                    f"{describe(x)} was assigned new data after {describe(user)} had used it, so "
+                    "the recorded graph no longer belongs to it; compute the result again, or "
+                    "call backward() before assigning"
+                )
 
 
 def ancestors(roots: Iterable[Node]) -> list[Node]:
     """Every node that the roots were computed from, roots included, in creation order."""
-    return sorted(reach(roots)[1], key=_by_index)
+    return sorted(reach(roots)[2], key=_by_index)
 
 
 PAUSED: list[int] = []  # the ident of a thread, once for each no_grad() it is inside of

@@ -39,6 +39,8 @@ def _numpy_functions() -> dict[Any, Any]:
 FUNCTIONS: dict[Any, Any] = {
     **_numpy_functions(),
     np.where: elementwise.where,
+    np.amax: composites.max,
+    np.amin: composites.min,
     np.shape: lambda x: x.shape,
     np.ndim: lambda x: len(x.shape),
     np.size: lambda x: int(np.prod(x.shape, dtype=int)),
@@ -71,7 +73,7 @@ class Interoperable:
         return _call(function, f"np.{name}", inputs, options)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        name = f"np.{function.__name__}"
+        name = f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
         if function not in FUNCTIONS:
             raise UsageError(
                 f"{name} is not supported on graph nodes; use a function of microgradopt, or "

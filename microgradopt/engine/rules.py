@@ -45,6 +45,7 @@ class Differentiable(Primitive):
 class Elementwise(Differentiable):
     """Entry by entry, with broadcasting; ``partials[i]`` is ∂out/∂argument i.
 
+    A partial is a function ``(out, *args)``, or a float where it is the same everywhere.
     A partial that is a truth value selects: it passes the gradient on or stops it, so that a
     branch not taken never turns an infinite gradient into NaN. None marks an operand, such as a
     condition, that has no derivative.
@@ -52,11 +53,11 @@ class Elementwise(Differentiable):
 
     in_place = True
 
-    def __init__(self, name: str, *, partials: Sequence[Rule | None], **declared: Any) -> None:
+    def __init__(self, name: str, *, partials: Sequence[Rule | float | None], **declared: Any) -> None:
         super().__init__(name, **declared)
-        self.partials = tuple(partials)
-        self.first = self.partials[0]  # the scalar backward loop reads these two directly
-        self.second = self.partials[1] if len(self.partials) > 1 else None
+        self.partials = tuple(float(p) if isinstance(p, int) else p for p in partials)
+        # The scalar backward loop reads these two directly; there, no derivative is one of 0.
+        self.first, self.second = (0.0 if p is None else p for p in (*self.partials, None)[:2])
         if self.scalar is None:
             self.scalar = self.rescue
 
@@ -75,9 +76,11 @@ class Elementwise(Differentiable):
                 total = term if total is None else total + term
         return total
 
-    def _times(self, g: Any, rule: Rule | None, out: Any, args: Sequence[Any]) -> Any:
+    def _times(self, g: Any, rule: Rule | float | None, out: Any, args: Sequence[Any]) -> Any:
         if rule is None:
             return None
+        if rule.__class__ is float:
+            return g if rule == 1.0 else g * rule
         p = rule(out, *args) if out.__class__ is not float else evaluate(rule, out, args)
         kind = p.__class__
         if kind is float:
@@ -97,8 +100,10 @@ def select(passed: Any, g: Any) -> Any:
     return Primitive.table["where"](passed, g, 0.0)
 
 
-def evaluate(rule: Rule, out: float, args: Sequence[float]) -> Any:
+def evaluate(rule: Any, out: float, args: Sequence[float]) -> Any:
     """A partial at a number. Where Python's arithmetic raises, NumPy's gives the IEEE result."""
+    if rule.__class__ is float:
+        return rule
     try:
         return rule(out, *args)
     except (ArithmeticError, ValueError):
@@ -217,11 +222,13 @@ def elementwise(
     Args:
         name: a new identifier; shown in pictures unless ``symbol=`` says otherwise.
         partials: one function ``(out, *args) -> partial`` per operand, so that a partial nobody
-            needs is never computed; or a single function that returns all of them as a tuple.
+            needs is never computed (a number where it is constant, None where there is no
+            derivative); or a single function that returns all of them as a tuple.
         array: the kernel on arrays, such as a NumPy ufunc; must broadcast.
         scalar: the kernel on floats, such as a function of :mod:`math`; optional.
-        sample: ``sample(rng, shape) -> tuple of arrays`` inside the domain, for the tests.
-        kinks: ``kinks(*args) -> bool array``, true where the function has no derivative.
+        sample: an interval (low, high) inside the domain for each operand, for
+            :func:`microgradopt.check.check_rule`.
+        kinks: ``kinks(*args)``, the distance to the nearest point without a derivative.
 
     >>> import numpy as np, microgradopt as mg
     >>> cube = mg.elementwise("cube_doc", array=lambda x: x * x * x,
@@ -300,7 +307,7 @@ alias = Elementwise(
     symbol="=",
     scalar=lambda x: x,
     array=lambda x: x,
-    partials=(lambda out, x: 1.0,),
+    partials=(1.0,),
     sample=((-3.0, 3.0),),
 )
 
@@ -328,12 +335,17 @@ add_up = Linear(
     symbol="Σ",
     array=_add_up,
     transpose=lambda g, x, axis=None, keepdims=False: _spread(g, np.shape(data_of(x)), axis, keepdims),
+    sample=lambda rng: [
+        ((rng.normal(size=(3, 4)),), {"axis": axis, "keepdims": keep})
+        for axis, keep in ((None, False), (0, False), (1, True), ((0, 1), False))
+    ],
 )
 
 reshape_to = Linear(
     "reshape",
     array=np.reshape,
     transpose=lambda g, x, shape: reshape_to(g, shape=np.shape(data_of(x))),
+    sample=lambda rng: [((rng.normal(size=(2, 3)),), {"shape": s}) for s in ((3, 2), (6,))],
 )
 
 broadcast_to = Linear(
@@ -341,12 +353,16 @@ broadcast_to = Linear(
     symbol="broadcast",
     array=_repeat,
     transpose=lambda g, x, shape: unbroadcast(g, np.shape(data_of(x))),
+    sample=lambda rng: [
+        ((rng.normal(size=s),), {"shape": (2, 3)}) for s in ((), (3,), (2, 1), (1, 1))
+    ],
 )
 
 as_dtype = Linear(
     "astype",
     array=np.asarray,
-    transpose=lambda g, x, dtype: as_dtype(g, dtype=data_of(x).dtype),
+    transpose=lambda g, x, dtype: as_dtype(g, dtype=np.asarray(data_of(x)).dtype),
+    sample=lambda rng: [((rng.normal(size=(2, 3)),), {"dtype": np.dtype(np.float64)})],
 )
 
 as_value = Linear(
@@ -354,6 +370,7 @@ as_value = Linear(
     symbol="value",
     array=lambda x: float(np.asarray(x).item()),
     transpose=lambda g, x: broadcast_to(g, shape=np.shape(data_of(x))),
+    sample=lambda rng: [((rng.normal(size=shape),), {}) for shape in ((), (1, 1))],
 )
 
 
@@ -368,17 +385,26 @@ def _spread(g: Any, shape: tuple[int, ...], axis: Any, keepdims: bool) -> Any:
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
-    """Sum ``g`` over the axes along which an operand of ``shape`` was repeated."""
+    """Sum ``g`` over the axes along which an operand of ``shape`` was repeated.
+
+    Where ``g`` is the same along an axis of the operand, it may have length 1 there.
+    """
     have = np.shape(data_of(g))
     if have == shape:
         return g
+    have = (1,) * (len(shape) - len(have)) + have
     extra = len(have) - len(shape)
+    if len(have) > np.ndim(data_of(g)):
+        g = reshape_to(g, shape=have)
     axes = tuple(range(extra)) + tuple(
         i + extra for i, n in enumerate(shape) if n == 1 and have[i + extra] != 1
     )
     if axes:
         g = add_up(g, axis=axes[0] if len(axes) == 1 else axes, keepdims=False)
-    return g if np.shape(data_of(g)) == shape else reshape_to(g, shape=shape)
+    kept = tuple(1 if m == 1 else n for m, n in zip(have[extra:], shape))
+    if np.shape(data_of(g)) != kept:
+        g = reshape_to(g, shape=kept)
+    return g if kept == shape else broadcast_to(g, shape=shape)
 
 
 def fit(g: Any, like: Node) -> Any:
@@ -396,8 +422,7 @@ def fit(g: Any, like: Node) -> Any:
         g = broadcast_to(g, shape=()) if isinstance(g, Node) else np.asarray(g)
     have = data_of(g)
     if have.shape != data.shape:
-        repeated = have.ndim < data.ndim or have.size < data.size
-        g = (broadcast_to(g, shape=data.shape) if repeated else unbroadcast(g, data.shape))
+        g = unbroadcast(g, data.shape)
     return g if have.dtype == data.dtype else as_dtype(g, dtype=data.dtype)
 
 

@@ -19,7 +19,7 @@ from microgradopt.engine.graph import (
     recording,
 )
 from microgradopt.engine.rules import Differentiable, Elementwise, Fused, alias, data_of, evaluate, fit
-from microgradopt.errors import DTypeError, GraphError, ShapeError, StaleGraphError
+from microgradopt.errors import DTypeError, GraphError, ShapeError
 
 
 class _Depth(threading.local):
@@ -56,54 +56,61 @@ def pullback(
     lift: bool = False,
     wanted: Container[Node] | None = None,
 ) -> dict[Node, Any]:
-    """Reverse mode: from cotangents of results to those of all nodes below, or the ``wanted`` ones.
+    """Reverse mode: from cotangents of results to those of the leaves, or of the ``wanted`` nodes.
 
-    Walks the nodes from the youngest to the oldest. A node's cotangent is complete when its turn
-    comes and leaves the table then; a leaf assigned since it was used had its turn too early, and
-    the contribution that no longer finds it shows the graph to be stale.
+    Without ``wanted``, every node made by an operation gets its cotangent as ``grad``.
+
+    Visits the nodes from the youngest to the oldest, so that a node's cotangent is complete when
+    its turn comes.
     """
-    order, table = reach(seeds, mask)
+    order, leaves, table = reach(seeds, mask)
     table.update(seeds)
-    done: dict[Node, Any] = {}
-    own: set[Node] = set()  # nodes whose cotangent array belongs to this sweep alone
-    try:
-        for node in reversed(order):
+    found: dict[Node, Any] = {}
+    sweep = _Sweep(table, mask, lift, retain=wanted is None)
+    for node in reversed(order):
+        a = node._a
+        if lift or a.__class__ is tuple:
             g = table.pop(node)
-            if wanted is None or node in wanted:
-                done[node] = g
-            op = node.op
-            if op is None:
-                continue
-            a, b = node._a, node._b
-            if lift or a.__class__ is tuple:
-                if g.__class__ is not float or g != 0.0:
-                    _pull_through(node, g, table, mask, lift, own)
-                continue
-            try:
-                if b is None:
-                    p = op.first(node._data, a._data)
-                    table[a] += 0.0 if p is False else g * p
-                elif b.__class__ is float:
-                    p = op.first(node._data, a._data, b)
-                    table[a] += 0.0 if p is False else g * p
-                elif a.__class__ is float:
-                    p = op.second(node._data, a, b._data)
-                    table[b] += 0.0 if p is False else g * p
-                else:
-                    x, y, out = a._data, b._data, node._data
-                    p, q = op.first(out, x, y), op.second(out, x, y)
-                    table[a] += 0.0 if p is False else g * p
-                    table[b] += 0.0 if q is False else g * q
-            except (ArithmeticError, ValueError):
-                _pull_exceptional(node, g, table)
-    except KeyError:
-        _refuse_stale(order)
-        raise
-    return done
+            if wanted is not None and node in wanted:
+                found[node] = g
+            sweep.through(node, g)
+            continue
+        g = table[node]
+        if wanted is None:
+            node.grad = g
+        elif node in wanted:
+            found[node] = g
+        b = node._b
+        op: Any = node.op
+        p = op.first
+        try:
+            if a.__class__ is b.__class__:  # the commonest case: two Values
+                q = op.second
+                if p.__class__ is not float:
+                    p = p(node._data, a._data, b._data)
+                if q.__class__ is not float:
+                    q = q(node._data, a._data, b._data)
+                table[a] += 0.0 if p is False else g * p
+                table[b] += 0.0 if q is False else g * q
+            elif b is None:
+                if p.__class__ is not float:
+                    p = p(node._data, a._data)
+                table[a] += 0.0 if p is False else g * p
+            elif b.__class__ is float:
+                if p.__class__ is not float:
+                    p = p(node._data, a._data, b)
+                table[a] += 0.0 if p is False else g * p
+            else:
+                _pull_one_by_one(node, g, table)
+        except (ArithmeticError, ValueError):
+            _pull_one_by_one(node, g, table)
+    for leaf in leaves:
+        found[leaf] = table[leaf]
+    return found
 
 
-def _pull_exceptional(node: Node, g: float, table: dict[Node, Any]) -> None:
-    """A scalar node whose rule made Python's arithmetic raise: each partial the IEEE way."""
+def _pull_one_by_one(node: Node, g: float, table: dict[Node, Any]) -> None:
+    """The general way for a scalar node: any operands, and IEEE results where Python raises."""
     assert isinstance(node.op, Elementwise)
     operands = [data_of(x) for x in node.args]
     for x, rule in zip(node.args, node.op.partials):
@@ -112,58 +119,68 @@ def _pull_exceptional(node: Node, g: float, table: dict[Node, Any]) -> None:
             table[x] += 0.0 if p is False else g * p
 
 
-def _pull_through(
-    node: Node, g: Any, table: dict[Node, Any], mask: int, lift: bool, own: set[Node]
-) -> None:
-    """Pass a node's cotangent on to its operands: any row, any kind, raw or lifted."""
-    args = node.args
-    raw = []
-    wanted = []
-    for i, x in enumerate(args):
-        if isinstance(x, Node):
-            raw.append(x._data)
-            if x._mask & mask:
-                wanted.append(i)
+class _Sweep:
+    """What passing cotangents through arrays, or through nodes, has to keep in mind."""
+
+    def __init__(self, table: dict[Node, Any], mask: int, lift: bool, retain: bool) -> None:
+        self.table = table
+        self.mask = mask
+        self.lift = lift
+        self.retain = retain
+        self.summed: set[Node] = set()  # nodes whose array in the table was made there, by adding
+        self.kept: set[int] = set()  # ids of the arrays handed out as grad
+
+    def through(self, node: Node, g: Any) -> None:
+        """Pass a node's cotangent on to its operands: any row, any kind, raw or lifted."""
+        if self.retain:
+            node.grad = own(g, node, self.kept)
+        if g.__class__ is float and g == 0.0:
+            return  # nothing reached it
+        args = node.args
+        raw = []
+        wanted = []
+        for i, x in enumerate(args):
+            if isinstance(x, Node):
+                raw.append(x._data)
+                if x._mask & self.mask:
+                    wanted.append(i)
+            else:
+                raw.append(x)
+        op: Any = node.op
+        params = node.params
+        if not self.lift:
+            if op.saves:
+                saved = node._b if node._b is not None else op.forward(raw, params)[1]
+                params = {**params, "saved": saved}
+            cotangents = op.pull(g, node._data, raw, params, wanted)
+        elif isinstance(op, Fused):
+            cotangents = _pull_composite(op, g, args, params, wanted)
         else:
-            raw.append(x)
-    op: Any = node.op
-    params = node.params
-    if not lift:
-        if op.saves:
-            saved = node._b if node._b is not None else op.forward(raw, params)[1]
-            params = {**params, "saved": saved}
-        cotangents = op.pull(g, node._data, raw, params, wanted)
-    elif isinstance(op, Fused):
-        cotangents = _pull_composite(op, g, args, params, wanted)
-    else:
-        cotangents = op.pull(g, node, args, params, wanted)
-    for i, c in zip(wanted, cotangents):
-        x = args[i]
-        so_far = table[x]
+            cotangents = op.pull(g, node, args, params, wanted)
+        for i, c in zip(wanted, cotangents):
+            self.add(args[i], c)
+
+    def add(self, x: Node, c: Any) -> None:
+        """Add a contribution to the cotangent of a node."""
+        so_far = self.table[x]
         if c is None:
-            continue
+            return
         data = x._data
-        if c.__class__ is not np.ndarray or c.shape != data.shape or c.dtype is not data.dtype:
+        if (
+            c.__class__ is not np.ndarray
+            or data.__class__ is float
+            or c.shape != data.shape
+            or c.dtype is not data.dtype
+        ):
             c = fit(c, x)
         if so_far.__class__ is float and so_far == 0.0:
-            table[x] = c
-        elif x in own:
+            self.table[x] = c
+        elif x in self.summed:
             np.add(so_far, c, out=so_far)
         else:
-            table[x] = so_far + c
-            if not lift and isinstance(c, np.ndarray) and c.ndim:
-                own.add(x)
-
-
-def _refuse_stale(order: Iterable[Node]) -> None:
-    for user in order:
-        for x in user.parents:
-            if x._index > user._index:
-                raise StaleGraphError(
-                    f"{describe(x)} was assigned new data after {describe(user)} had used it, so "
-                    "the recorded graph no longer belongs to it; compute the result again, or "
-                    "call backward() before assigning"
-                )
+            self.table[x] = so_far + c
+            if not self.lift and c.__class__ is np.ndarray and c.ndim:
+                self.summed.add(x)
 
 
 def _with_composite(op: Fused, args: Sequence[Any], params: dict[str, Any], bit: int) -> Any:
@@ -186,16 +203,14 @@ def pushforward(
     roots: Sequence[Node], tangents: dict[Node, Any], mask: int, *, lift: bool = False
 ) -> list[Any]:
     """Forward mode: from tangents of inputs to those of ``roots`` (None where zero)."""
-    order, _ = reach(roots, mask)
+    order, _, _ = reach(roots, mask)
     for node in order:
-        if node in tangents or node.op is None:
+        if node in tangents:
             continue
         args = node.args
         ts = [tangents.get(x) if isinstance(x, Node) else None for x in args]
         if all(t is None for t in ts):
             continue
-        if any(isinstance(x, Node) and x._index > node._index for x in args):
-            _refuse_stale([node])
         out, operands = (node, args) if lift else (node._data, [data_of(x) for x in args])
         op: Any = node.op
         if isinstance(op, Fused):
@@ -237,7 +252,12 @@ def backward(self: Node, gradient: Any = None) -> None:
             "constants or under no_grad()"
         )
     with np.errstate(all="ignore"):
-        keep(pullback({self: seed_for(self, gradient)}))
+        found = pullback({self: seed_for(self, gradient)})
+    kept: set[int] = set()
+    for leaf, g in found.items():
+        if leaf._mask:
+            g = own(g, leaf, kept)
+            leaf.grad = g if leaf.grad is None else leaf.grad + g
 
 
 def seed_for(node: Node, gradient: Any) -> Any:
@@ -262,20 +282,13 @@ def seed_for(node: Node, gradient: Any) -> Any:
     return float(gradient) if isinstance(data, float) else np.array(gradient, data.dtype)
 
 
-def keep(found: dict[Node, Any]) -> None:
-    """Store cotangents as ``grad``: arrays that alias nothing, added up on leaves."""
-    taken = {id(node._data) for node in found}
-    for node, g in found.items():
-        if not node._mask:
-            continue
-        if node._data.__class__ is float:
-            g = g if g.__class__ is float else float(g)
-        elif g.__class__ is not np.ndarray or g.base is not None or id(g) in taken:
-            g = unaliased(g, node)
-        taken.add(id(g))
-        node.grad = g if node.op is not None or node.grad is None else node.grad + g
-
-
-def unaliased(g: Any, like: Node) -> Any:
-    """``g`` as an array of its own, of the shape of a node."""
-    return g.copy() if isinstance(g, np.ndarray) else np.full_like(like._data, g)
+def own(g: Any, like: Node, kept: set[int]) -> Any:
+    """A cotangent as a float, or as an array that is nobody's else: no view, not handed out yet."""
+    if like._data.__class__ is float:
+        return g if g.__class__ is float else float(g)
+    if g.__class__ is not np.ndarray:
+        g = np.full_like(like._data, g)
+    elif g.base is not None or id(g) in kept or g is like._data:
+        g = g.copy()
+    kept.add(id(g))
+    return g

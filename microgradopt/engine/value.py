@@ -31,9 +31,11 @@ def _unary(row: Elementwise) -> Method:
         node = _new(Value)
         node._data = data
         node._index = tick()
+        node.grad = node.name = None
         mask = self._mask
         if not mask or (PAUSED and get_ident() in PAUSED):
-            node._mask, node.op = 0, None
+            node._mask = 0
+            node.op = node._a = node._b = None
             return node
         node._mask = mask
         node.op = row
@@ -44,24 +46,22 @@ def _unary(row: Elementwise) -> Method:
     return _as_method(method, row)
 
 
-def _binary(row: Elementwise, swapped: bool = False) -> Method:
+def _binary(row: Elementwise) -> Method:
     """An operator between a Value and a number or Value; anything else goes the general way."""
     kernel: Any = row.scalar
 
     def method(self: Value, other: Any) -> Any:
         mask = self._mask
         if other.__class__ is Value:
-            x, y = self._data, other._data
+            y = other._data
             mask |= other._mask
         elif other.__class__ is float:
-            x, y = self._data, other
+            y = other
         elif other.__class__ is int:
-            x, y = self._data, float(other)
-            other = y
+            other = y = float(other)
         else:
-            return row(other, self) if swapped else row(self, other)
-        if swapped:
-            x, y = y, x
+            return row(self, other)
+        x = self._data
         try:
             data = kernel(x, y)
         except (ArithmeticError, ValueError, TypeError):
@@ -69,18 +69,25 @@ def _binary(row: Elementwise, swapped: bool = False) -> Method:
         node = _new(Value)
         node._data = data
         node._index = tick()
+        node.grad = node.name = None
         if not mask or (PAUSED and get_ident() in PAUSED):
-            node._mask, node.op = 0, None
+            node._mask = 0
+            node.op = node._a = node._b = None
             return node
         node._mask = mask
         node.op = row
-        if swapped:
-            node._a = other
-            node._b = self
-        else:
-            node._a = self
-            node._b = other
+        node._a = self
+        node._b = other
         return node
+
+    return _as_method(method, row)
+
+
+def _reflected(row: Elementwise) -> Method:
+    """The same with a number on the left: rare enough for the general way."""
+
+    def method(self: Value, other: Any) -> Any:
+        return row(other, self)
 
     return _as_method(method, row)
 
@@ -148,15 +155,15 @@ class Value(Interoperable, Node):
     backward = sweeps.backward
 
     __add__ = _binary(ops.add)
-    __radd__ = _binary(ops.add, swapped=True)
+    __radd__ = _reflected(ops.add)
     __sub__ = _binary(ops.subtract)
-    __rsub__ = _binary(ops.subtract, swapped=True)
+    __rsub__ = _reflected(ops.subtract)
     __mul__ = _binary(ops.multiply)
-    __rmul__ = _binary(ops.multiply, swapped=True)
+    __rmul__ = _reflected(ops.multiply)
     __truediv__ = _binary(ops.divide)
-    __rtruediv__ = _binary(ops.divide, swapped=True)
+    __rtruediv__ = _reflected(ops.divide)
     __pow__ = _binary(ops.power)
-    __rpow__ = _binary(ops.power, swapped=True)
+    __rpow__ = _reflected(ops.power)
     __neg__ = _unary(ops.negative)
     __abs__ = _unary(ops.absolute)
 

@@ -66,7 +66,7 @@ class Layer(Module):
         self.name_parameters()
 
     def forward(self, x: Sequence[Any]) -> Any:
-        out = [neuron(x) for neuron in self.neurons]
+        out = [neuron.forward(x) for neuron in self.neurons]
         return out[0] if len(out) == 1 else out
 
     def __repr__(self) -> str:

@@ -17,8 +17,8 @@ import numpy as np
 from microgradopt.engine.rules import Elementwise, Plain, data_of
 
 LN2, LN10 = math.log(2.0), math.log(10.0)
-ANY = (-3.0, 3.0)
-POSITIVE = (0.05, 5.0)
+ANY = (-4.0, 3.0)
+POSITIVE = (0.02, 7.0)
 
 
 def _row(name: str, scalar: Any, array: Any, *partials: Any, **declared: Any) -> Elementwise:
@@ -50,14 +50,14 @@ isfinite = _plain("isfinite", math.isfinite, np.isfinite)
 
 add = _row(
     "add", operator.add, np.add,
-    lambda out, x, y: 1.0,
-    lambda out, x, y: 1.0,
+    1.0,
+    1.0,
     symbol="+", sample=(ANY, ANY), doc="x + y",
 )  # fmt: skip
 subtract = _row(
     "subtract", operator.sub, np.subtract,
-    lambda out, x, y: 1.0,
-    lambda out, x, y: -1.0,
+    1.0,
+    -1.0,
     symbol="−", sample=(ANY, ANY), doc="x − y",
 )  # fmt: skip
 multiply = _row(
@@ -74,7 +74,7 @@ divide = _row(
 )  # fmt: skip
 negative = _row(
     "negative", operator.neg, np.negative,
-    lambda out, x: -1.0,
+    -1.0,
     symbol="−", sample=(ANY,), doc="−x",
 )  # fmt: skip
 square = _row(
@@ -130,7 +130,7 @@ log1p = _row(
 )  # fmt: skip
 logaddexp = _row(
     "logaddexp",
-    lambda x, y: x if x == y == -math.inf else max(x, y) + math.log1p(math.exp(-abs(x - y))),
+    lambda x, y: x if x == y and math.isinf(x) else max(x, y) + math.log1p(math.exp(-abs(x - y))),
     np.logaddexp,
     lambda out, x, y: sigmoid(x - y),
     lambda out, x, y: sigmoid(y - x),
@@ -147,7 +147,7 @@ sqrt = _row(
 cbrt = _row(
     "cbrt", math.cbrt, np.cbrt,
     lambda out, x: 1.0 / (3.0 * out * out),
-    symbol="∛", sample=(POSITIVE,), doc="The cube root, of negative numbers too",
+    symbol="∛", sample=(ANY,), kinks=lambda x: x, doc="The cube root, of negative numbers too",
 )  # fmt: skip
 absolute = _row(
     "absolute", abs, np.absolute,
@@ -156,7 +156,7 @@ absolute = _row(
 )  # fmt: skip
 sign = _row(
     "sign", lambda x: x if x != x else float((x > 0.0) - (x < 0.0)), np.sign,
-    lambda out, x: 0.0,
+    0.0,
     sample=(ANY,), kinks=lambda x: x, doc="−1, 0 or 1; derivative 0 everywhere",
 )  # fmt: skip
 maximum = _row(
@@ -177,7 +177,8 @@ hypot = _row(
     "hypot", math.hypot, np.hypot,
     lambda out, x, y: x / where(equal(out, 0.0), 1.0, out),
     lambda out, x, y: y / where(equal(out, 0.0), 1.0, out),
-    sample=(POSITIVE, POSITIVE), doc="√(x² + y²) without overflow; derivative 0 at the origin",
+    sample=(ANY, ANY), kinks=np.hypot,
+    doc="√(x² + y²) without overflow; derivative 0 at the origin",
 )  # fmt: skip
 
 # Trigonometric and hyperbolic functions
@@ -208,7 +209,8 @@ arctan2 = _row(
     "arctan2", math.atan2, np.arctan2,
     lambda out, y, x: x / hypot(x, y) / hypot(x, y),
     lambda out, y, x: -y / hypot(x, y) / hypot(x, y),
-    sample=(POSITIVE, POSITIVE), doc="The angle of the point (x, y), given y first, in radians",
+    sample=(ANY, ANY), kinks=lambda y, x: np.where(x < 0.0, y, np.hypot(x, y)),
+    doc="The angle of the point (x, y), given y first, in radians",
 )  # fmt: skip
 sinh = _row(
     "sinh", math.sinh, np.sinh,

@@ -11,6 +11,7 @@ from microgradopt.engine.ops.shapes import (
     index,
     moveaxis,
     ndim,
+    of_one_dtype,
     ravel,
     reshape,
     shape,
@@ -82,6 +83,10 @@ def matmul(x: Any, y: Any) -> Any:
 def tensordot(x: Any, y: Any, axes: Any = 2) -> Any:
     """Sum of products over paired axes; as numpy.tensordot."""
     if isinstance(axes, (int, np.integer)):
+        if not 0 <= axes <= min(ndim(x), ndim(y)):
+            raise ShapeError(
+                f"tensordot: axes={axes} cannot be paired between shapes {shape(x)} and {shape(y)}"
+            )
         over_x, over_y = range(ndim(x) - int(axes), ndim(x)), range(int(axes))
     else:
         over_x, over_y = ((a,) if isinstance(a, (int, np.integer)) else a for a in axes)
@@ -116,7 +121,8 @@ def dot(x: Any, y: Any) -> Any:
 
 def outer(x: Any, y: Any) -> Any:
     """The matrix of all products of an entry of ``x`` with an entry of ``y``."""
-    return expand_dims(ravel(x), 1) * expand_dims(ravel(y), 0)
+    column = expand_dims(ravel(x), 1) if ndim(x) or not ndim(y) else x
+    return column * (expand_dims(ravel(y), 0) if ndim(y) else y)
 
 
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
@@ -146,7 +152,7 @@ def _transpose_einsum(
 einsum_row = Multilinear(
     "einsum",
     array=lambda *args, inputs, output: np.einsum(
-        f"{','.join(inputs)}->{output}", *args, optimize=len(args) > 1
+        f"{','.join(inputs)}->{output}", *of_one_dtype(args), optimize=len(args) > 1
     ),
     transposes=_transpose_einsum,
     sample=lambda rng: [

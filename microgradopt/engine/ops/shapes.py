@@ -187,7 +187,7 @@ def _plain_key(key: Any) -> Any:
                 "indexing: a graph node cannot be an index; use plain ints or an integer array "
                 "(node.data.astype(int) if you mean its numbers)"
             )
-    parts = tuple(np.asarray(p) if isinstance(p, list) else p for p in parts)
+    parts = tuple(np.asarray(p, None if p else int) if isinstance(p, list) else p for p in parts)
     return parts if isinstance(key, tuple) else parts[0]
 
 
@@ -236,6 +236,15 @@ scatter_row = Linear(
 # Joining, splitting, padding
 
 
+def of_one_dtype(parts: Sequence[Any]) -> list[Any]:
+    """Raw operands with floats in the dtype of the arrays among them: float32 stays float32."""
+    dtypes = [p.dtype for p in parts if isinstance(p, np.ndarray)]
+    if not dtypes:
+        return list(parts)
+    common = np.result_type(*dtypes)
+    return [np.asarray(p, common) if type(p) is float else p for p in parts]
+
+
 def _cut(g: Any, axis: int, start: int, stop: int) -> Any:
     return index(g, (slice(None),) * axis + (slice(start, stop),))
 
@@ -254,7 +263,7 @@ concatenate_row = Linear(
 )
 stack_row = Linear(
     "stack",
-    array=lambda *parts, axis: np.stack(parts, axis),
+    array=lambda *parts, axis: np.stack(of_one_dtype(parts), axis),
     transpose=lambda g, *parts, axis: tuple(
         index(g, (slice(None),) * axis + (i,)) for i in range(len(parts))
     ),
@@ -311,7 +320,7 @@ def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     if isinstance(sections, (int, np.integer)):
         if sections < 1 or length % sections:
             raise ShapeError(f"split: an axis of length {length} has no {sections} equal sections")
-        cuts = list(range(0, length + 1, length // int(sections)))
+        cuts = [length // int(sections) * i for i in range(int(sections) + 1)]
     else:
         cuts = [0, *(int(c) for c in sections), length]
     return [_cut(x, axis, a, b) for a, b in zip(cuts, cuts[1:])]
