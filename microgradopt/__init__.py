@@ -1,10 +1,9 @@
 """microgradopt: a small autograd you can read in an afternoon and see on the screen."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from microgradopt import errors, nn, optim
-from microgradopt.drawing import Drawing, draw
 from microgradopt.engine.composites import (
     clip,
     elu,
@@ -107,6 +106,10 @@ from microgradopt.engine.ops.shapes import (
 from microgradopt.engine.rules import elementwise, fused, linear, multilinear
 from microgradopt.engine.tensor import Tensor
 from microgradopt.engine.value import Value
+
+if TYPE_CHECKING:
+    from microgradopt import check, datasets, plot
+    from microgradopt.drawing import Drawing, draw
 
 abs = absolute  # NumPy has both names
 
@@ -227,13 +230,21 @@ __all__ = [
     "where",
 ]
 
-_ON_REQUEST = ("check", "datasets", "plot")  # imported when first used: not every program needs them
+# Imported when first used: not every program checks, plots or draws.
+_ON_REQUEST = {
+    "Drawing": "drawing",
+    "check": "check",
+    "datasets": "datasets",
+    "draw": "drawing",
+    "plot": "plot",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ON_REQUEST:
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _ON_REQUEST:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_ON_REQUEST[name]}")
+    return module if module.__name__.endswith(f".{name}") else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -12,19 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine.graph import Node, describe, is_recording, recording
+from microgradopt.engine.graph import Node, describe, is_recording, level, recording
 from microgradopt.engine.ops.shapes import reshape, stack
 from microgradopt.engine.rules import data_of
 from microgradopt.engine.structure import leaves, map_structure, rebuild
 from microgradopt.engine.sweeps import (
     as_input,
-    level,
     own,
     pullback,
     pushforward,
     seed_for,
 )
-from microgradopt.errors import GraphError, ShapeError, UsageError
+from microgradopt.errors import ShapeError, UsageError
 
 Function = Callable[..., Any]
 
@@ -95,7 +94,7 @@ def _one_number(y: Any, user: str) -> Any:
                 "reduce it with mg.sum or mg.mean, or use mg.jacobian"
             )
         return seed_for(y, None)
-    if isinstance(y, (int, float, np.ndarray)) and np.size(y) == 1:
+    if isinstance(y, (int, float, np.number, np.ndarray)) and np.size(y) == 1:
         return 1.0  # it does not depend on its inputs
     raise UsageError(
         f"{user}: the function must return one number, it returned {type(y).__name__}"
@@ -107,9 +106,9 @@ def _select(
     f: Function, argnums: int | Sequence[int], args: Sequence[Any], options: dict[str, Any]
 ) -> tuple[Function, list[Any]]:
     """``f`` as a function of the chosen arguments alone, and those arguments."""
-    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    chosen = tuple(argnums) if isinstance(argnums, (tuple, list)) else (argnums,)
     for i in chosen:
-        if not isinstance(i, int) or not -len(args) <= i < len(args):
+        if not isinstance(i, (int, np.integer)) or not -len(args) <= i < len(args):
             raise UsageError(
                 f"argnums={argnums!r}: the function was called with {len(args)} positional "
                 f"argument(s); use {list(range(len(args)))}"
@@ -135,7 +134,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
             trace = _Trace(of_chosen, primals, bit)
             grads = trace.pull([_one_number(trace.out, "grad")])
             result = rebuild(primals, grads)
-            return trace.value(), result[0] if isinstance(argnums, int) else tuple(result)
+            return trace.value(), tuple(result) if isinstance(argnums, (tuple, list)) else result[0]
 
     return both
 
@@ -215,7 +214,7 @@ def _match(x: Any, like: Any, what: str, whose: str) -> Any:
     data = data_of(like)
     if np.shape(x) != np.shape(data):
         raise ShapeError(f"{what} has shape {np.shape(x)} where {whose} has {np.shape(data)}")
-    return float(x) if isinstance(data, float) else np.asarray(x, data.dtype)
+    return float(x) if isinstance(data, float) else np.array(x, data.dtype)  # results may be it
 
 
 def hvp(f: Function, x: Any, v: Any) -> Any:
@@ -251,13 +250,10 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
                     "jacobian: the function must take and return single arrays or numbers, "
                     "not structures of them"
                 )
-            if not isinstance(trace.out, Node):
-                raise GraphError(
-                    f"jacobian: the function returned {type(trace.out).__name__}, which does not "
-                    "depend on its argument through graph operations"
-                )
-            blocks = _blocks(trace)
-        return blocks[0] if isinstance(argnums, int) else tuple(blocks)
+            blocks = [_zeros(trace.out, x) for x in trace.inputs]  # of what depends on nothing
+            if isinstance(trace.out, Node):
+                blocks = _blocks(trace)
+        return tuple(blocks) if isinstance(argnums, (tuple, list)) else blocks[0]
 
     return jacobian_of
 
@@ -295,9 +291,13 @@ def _assemble(pieces: list[Any], axis: int, out: Node, x: Node) -> Any:
     shape = np.shape(out._data) + np.shape(x._data)
     if not shape and not isinstance(pieces[0], np.ndarray) and np.ndim(data_of(pieces[0])) == 0:
         return pieces[0]
-    if not pieces:
-        return np.zeros(shape)
-    return reshape(stack(pieces, axis), shape)
+    return reshape(stack(pieces, axis), shape) if pieces else _zeros(out, x)
+
+
+def _zeros(out: Any, x: Node) -> Any:
+    """The Jacobian of a constant."""
+    shape = np.shape(data_of(out)) + np.shape(x._data)
+    return np.zeros(shape, np.result_type(x._data, data_of(out))) if shape else 0.0
 
 
 def hessian(f: Function, argnums: int = 0) -> Function:

@@ -139,12 +139,17 @@ class Node:
         return float(data if isinstance(data, float) else data.item())
 
     def __float__(self) -> float:
-        if self._mask > USER_LEAF:
+        if self._mask & _depth.bits:
             raise GraphError(
                 f"float() on {describe(self)} would cut it out of the derivative being taken: "
                 "use mg.exp, mg.sin, … instead of math's functions, or .item() if you mean it"
             )
         return self.item()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other  # said here, or `node == array` would ask the array
+
+    __hash__ = object.__hash__
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else str(self)
@@ -343,9 +348,6 @@ def reach(
 
     Returns those made by operations, in creation order; the leaves met; and a table with a 0.0 for
     each node met, among them operands at which the walk stopped.
-
-    Raises:
-        StaleGraphError: if a leaf was assigned new data after one of these nodes had used it.
     """
     met: dict[Node, Any] = dict.fromkeys(roots, 0.0)
     leaves: list[Node] = []
@@ -375,16 +377,14 @@ def reach(
             met[b] = 0.0
             stack.append(b)
     order.sort(key=_by_index)
-    if order:
-        oldest = order[0]._index
-        changed = {x for x in leaves if x._index > oldest and x._b is ASSIGNED}
-        if changed:
-            _refuse_stale(order, changed)
     return order, leaves, met
 
 
-def _refuse_stale(order: Iterable[Node], changed: set[Node]) -> None:
-    for user in order:
+def refuse_stale(order: Sequence[Node], leaves: Iterable[Node]) -> None:
+    """Raise if one of the leaves was assigned after a node of the order had used it."""
+    oldest = order[0]._index if order else 0
+    changed = {x for x in leaves if x._b is ASSIGNED and x._index > oldest}
+    for user in order if changed else ():
         for x in user.parents:
             if x in changed and x._index > user._index:
                 raise StaleGraphError(
@@ -438,6 +438,27 @@ class recording(ContextDecorator):  # noqa: N801
 
     def __exit__(self, *exception: object) -> None:
         PAUSED.extend([threading.get_ident()] * self.pauses)
+
+
+class _Depth(threading.local):
+    levels = 0
+    bits = 0  # the mask bits of all functional transforms in progress
+
+
+_depth = _Depth()
+
+
+class level:  # noqa: N801  # reads like the keyword it is
+    """One functional transform in progress; gives the mask bit of its inputs."""
+
+    def __enter__(self) -> int:
+        _depth.levels += 1
+        _depth.bits |= 1 << _depth.levels
+        return 1 << _depth.levels
+
+    def __exit__(self, *exception: object) -> None:
+        _depth.bits ^= 1 << _depth.levels
+        _depth.levels -= 1
 
 
 def describe(node: Node) -> str:

@@ -39,6 +39,9 @@ def _numpy_functions() -> dict[Any, Any]:
 FUNCTIONS: dict[Any, Any] = {
     **_numpy_functions(),
     np.where: elementwise.where,
+    np.clip: lambda x, a_min=None, a_max=None, min=None, max=None: composites.clip(
+        x, a_min if min is None else min, a_max if max is None else max
+    ),
     np.amax: composites.max,
     np.amin: composites.min,
     np.shape: lambda x: x.shape,

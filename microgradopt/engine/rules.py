@@ -14,6 +14,7 @@ floats and arrays when only a gradient is wanted, and on nodes when the gradient
 differentiated: same rule, any order.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -45,10 +46,11 @@ class Differentiable(Primitive):
 class Elementwise(Differentiable):
     """Entry by entry, with broadcasting; ``partials[i]`` is ∂out/∂argument i.
 
-    A partial is a function ``(out, *args)``, or a float where it is the same everywhere.
-    A partial that is a truth value selects: it passes the gradient on or stops it, so that a
-    branch not taken never turns an infinite gradient into NaN. None marks an operand, such as a
-    condition, that has no derivative.
+    A partial is a function ``(out, *args)``, or a float where it is the same everywhere; None marks
+    an operand, such as a condition, that has no derivative. A partial that is a truth value selects:
+    it passes the gradient on or stops it. In the chain rule 0 times infinity or NaN is 0: a path
+    that nothing comes along, or that lets nothing through, never spoils the others, so that a
+    branch not taken leaks no NaN.
     """
 
     in_place = True
@@ -79,23 +81,37 @@ class Elementwise(Differentiable):
     def _times(self, g: Any, rule: Rule | float | None, out: Any, args: Sequence[Any]) -> Any:
         if rule is None:
             return None
-        if rule.__class__ is float:
-            return g if rule == 1.0 else g * rule
-        p = rule(out, *args) if out.__class__ is not float else evaluate(rule, out, args)
+        p: Any = rule
+        if rule.__class__ is not float:
+            p = rule(out, *args) if out.__class__ is not float else evaluate(rule, out, args)
         kind = p.__class__
-        if kind is float:
-            return g if p == 1.0 else g * p
+        if kind is float and p == 1.0:
+            return g
         if kind is bool or kind is np.bool_ or (kind is np.ndarray and p.dtype == bool):
             return select(p, g)
-        return g * p
+        product = g * p
+        return product if _is_finite(data_of(product)) else _absorbed(product, g, p)
+
+
+def _is_finite(x: Any) -> bool:
+    if x.__class__ is not np.ndarray:
+        return math.isfinite(x)
+    flat = x.ravel(order="K")
+    return bool(np.isfinite(np.dot(flat, flat)))  # one fast pass; false also for huge numbers
+
+
+def _absorbed(product: Any, g: Any, p: Any) -> Any:
+    """``g * p``, but 0 where one of them is 0 and the other infinite or NaN."""
+    g, p, product_data = data_of(g), data_of(p), data_of(product)
+    lost = np.logical_and(np.logical_or(np.equal(g, 0.0), np.equal(p, 0.0)), np.isnan(product_data))
+    return Primitive.table["where"](lost, 0.0, product) if lost.any() else product
 
 
 def select(passed: Any, g: Any) -> Any:
     """``g`` where ``passed``, and exactly 0 elsewhere, also where ``g`` is infinite or NaN."""
     if passed.__class__ is np.ndarray and g.__class__ is np.ndarray:
         out = g * passed  # half the time of np.where; wrong only where g is not finite
-        flat = out.ravel(order="K")
-        if np.isfinite(np.dot(flat, flat)):
+        if _is_finite(out):
             return out
     return Primitive.table["where"](passed, g, 0.0)
 

@@ -3,7 +3,6 @@
 Both run on raw floats and arrays, or lifted: on nodes, so that the result is a graph again.
 """
 
-import threading
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
@@ -15,29 +14,13 @@ from microgradopt.engine.graph import (
     Node,
     attach,
     describe,
+    level,
     reach,
     recording,
+    refuse_stale,
 )
 from microgradopt.engine.rules import Differentiable, Elementwise, Fused, alias, data_of, evaluate, fit
 from microgradopt.errors import DTypeError, GraphError, ShapeError
-
-
-class _Depth(threading.local):
-    levels = 0
-
-
-_depth = _Depth()
-
-
-class level:  # noqa: N801  # reads like the keyword it is
-    """One functional transform in progress; gives the mask bit of its inputs."""
-
-    def __enter__(self) -> int:
-        _depth.levels += 1
-        return 1 << _depth.levels
-
-    def __exit__(self, *exception: object) -> None:
-        _depth.levels -= 1
 
 
 def as_input(x: Any, bit: int) -> Node:
@@ -64,6 +47,7 @@ def pullback(
     its turn comes.
     """
     order, leaves, table = reach(seeds, mask)
+    refuse_stale(order, leaves)
     table.update(seeds)
     found: dict[Node, Any] = {}
     sweep = _Sweep(table, mask, lift, retain=wanted is None)
@@ -80,6 +64,8 @@ def pullback(
             node.grad = g
         elif node in wanted:
             found[node] = g
+        if g == 0.0:
+            continue  # nothing reached it; times an infinite slope that would be NaN
         b = node._b
         op: Any = node.op
         p = op.first
@@ -90,16 +76,16 @@ def pullback(
                     p = p(node._data, a._data, b._data)
                 if q.__class__ is not float:
                     q = q(node._data, a._data, b._data)
-                table[a] += 0.0 if p is False else g * p
-                table[b] += 0.0 if q is False else g * q
+                table[a] += g * p if p else 0.0
+                table[b] += g * q if q else 0.0
             elif b is None:
                 if p.__class__ is not float:
                     p = p(node._data, a._data)
-                table[a] += 0.0 if p is False else g * p
+                table[a] += g * p if p else 0.0
             elif b.__class__ is float:
                 if p.__class__ is not float:
                     p = p(node._data, a._data, b)
-                table[a] += 0.0 if p is False else g * p
+                table[a] += g * p if p else 0.0
             else:
                 _pull_one_by_one(node, g, table)
         except (ArithmeticError, ValueError):
@@ -116,7 +102,7 @@ def _pull_one_by_one(node: Node, g: float, table: dict[Node, Any]) -> None:
     for x, rule in zip(node.args, node.op.partials):
         if isinstance(x, Node) and rule is not None:
             p = evaluate(rule, node._data, operands)
-            table[x] += 0.0 if p is False else g * p
+            table[x] += g * p if p else 0.0
 
 
 class _Sweep:
@@ -186,8 +172,12 @@ class _Sweep:
 def _with_composite(op: Fused, args: Sequence[Any], params: dict[str, Any], bit: int) -> Any:
     """The composite of a fused row on fresh inputs: (its result, the inputs)."""
     with recording():
-        inputs = [as_input(x, bit) if isinstance(x, (Node, np.ndarray)) else x for x in args]
+        inputs = [as_input(x, bit) if _is_differentiable(x) else x for x in args]
         return op.composite(*inputs, **params), inputs
+
+
+def _is_differentiable(x: Any) -> bool:
+    return isinstance(x, (Node, float)) or (isinstance(x, np.ndarray) and x.dtype.kind == "f")
 
 
 def _pull_composite(
@@ -203,7 +193,8 @@ def pushforward(
     roots: Sequence[Node], tangents: dict[Node, Any], mask: int, *, lift: bool = False
 ) -> list[Any]:
     """Forward mode: from tangents of inputs to those of ``roots`` (None where zero)."""
-    order, _, _ = reach(roots, mask)
+    order, leaves, _ = reach(roots, mask)
+    refuse_stale(order, leaves)
     for node in order:
         if node in tangents:
             continue
@@ -256,8 +247,7 @@ def backward(self: Node, gradient: Any = None) -> None:
     kept: set[int] = set()
     for leaf, g in found.items():
         if leaf._mask:
-            g = own(g, leaf, kept)
-            leaf.grad = g if leaf.grad is None else leaf.grad + g
+            leaf.grad = own(g if leaf.grad is None else leaf.grad + g, leaf, kept)
 
 
 def seed_for(node: Node, gradient: Any) -> Any:
