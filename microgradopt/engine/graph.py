@@ -155,7 +155,7 @@ class Node:
         return format(self.item(), spec) if spec else str(self)
 
     def __reduce__(self) -> Any:
-        nodes = ancestors([self])
+        nodes = _current_ancestors(self)
         if len(nodes) == 1 and self.op is None:
             return _restore_leaf, (type(self), self._data, self._mask, self.name, self.grad)
         return _restore_last, (flatten(nodes),)
@@ -472,6 +472,13 @@ def describe(node: Node) -> str:
 # Pickling and copying walk the graph here: both would otherwise recurse once per link.
 
 
+def _current_ancestors(node: Node) -> list[Node]:
+    """What a copy is made of, operands first, which a stale graph no longer has an order for."""
+    order, leaves, _ = reach([node])
+    refuse_stale(order, leaves)
+    return sorted(leaves, key=_by_index) + order
+
+
 def flatten(nodes: list[Node]) -> list[tuple[Any, ...]]:
     """Nodes in creation order as rows that name their operands by position."""
     place = {node: i for i, node in enumerate(nodes)}
@@ -523,7 +530,7 @@ def _primitive_named(name: str) -> Primitive:
 
 def copy_graph(node: Node, memo: dict[int, Any]) -> Node:
     """A deep copy of ``node`` and of everything below it; what ``memo`` holds is reused."""
-    for old in ancestors([node]):
+    for old in _current_ancestors(node):
         if id(old) in memo:
             continue
         data, grad = copy_raw(old._data), copy_raw(old.grad)
