@@ -14,7 +14,7 @@ INPUTS, TARGETS, RATE = [1.0, 4.0, 5.0], [0.1, 0.05, 0.9], 0.5
 
 
 def forward(w: dict[str, Value]) -> tuple[list[Value], list[Value], Value]:
-    """Hidden activations, outputs and loss; w1 … w6 lead to the hidden layer, w7 … w12 out of it."""
+    """Hidden activations, outputs and loss; w1 … w6 lead to the hidden layer, w7 … w12 on."""
     hidden, outputs = [], []
     for i in range(2):
         h = mg.sigmoid(sum(w[f"w{3 * i + j + 1}"] * x for j, x in enumerate(INPUTS)))

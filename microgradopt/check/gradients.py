@@ -153,7 +153,8 @@ def _expect(claimed: Any, true: Any, allowed: Any, what: str) -> None:
     for i in worst[: wrong.sum()]:
         index = tuple(int(k) for k in np.unravel_index(i, wrong.shape))
         a, n = (float(np.asarray(x).flat[i]) for x in (claimed, true))
-        rows.append(f"{str(index) if index else '':>13} {a:16.9g} {n:16.9g} {relative.flat[i]:15.2e}")
+        place = str(index) if index else ""
+        rows.append(f"{place:>13} {a:16.9g} {n:16.9g} {relative.flat[i]:15.2e}")
     count = f"{wrong.sum()} of {wrong.size} entries disagree" if wrong.ndim else "they disagree"
     raise GradientError("\n".join([f"{what}: {count}", *rows]))
 

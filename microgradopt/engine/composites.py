@@ -321,7 +321,7 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
 
 
 def sort(x: Any, axis: int | None = -1) -> Any:
-    """The entries in ascending order along ``axis`` (flattened when None); equal ones keep theirs."""
+    """The entries in ascending order along ``axis``, flattened when it is None; a stable sort."""
     if axis is None:
         x, axis = ravel(x), 0
     axis = check_axis(axis, ndim(x), "sort")

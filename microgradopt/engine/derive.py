@@ -206,15 +206,16 @@ def _matching(given: Any, likes: Sequence[Any], what: str, whose: str) -> list[A
     found = leaves(given)
     if len(found) != len(likes):
         raise UsageError(f"{what} has {len(found)} part(s), {whose} has {len(likes)}")
-    return [x if isinstance(x, Node) else _match(x, like, what, whose)
-            for x, like in zip(found, likes)]
+    return [_match(x, like, what, whose) for x, like in zip(found, likes)]
 
 
 def _match(x: Any, like: Any, what: str, whose: str) -> Any:
-    data = data_of(like)
-    if np.shape(x) != np.shape(data):
-        raise ShapeError(f"{what} has shape {np.shape(x)} where {whose} has {np.shape(data)}")
-    return float(x) if isinstance(data, float) else np.array(x, data.dtype)  # results may be it
+    data, have = data_of(like), np.shape(data_of(x))
+    if have != np.shape(data):
+        raise ShapeError(f"{what} has shape {have} where {whose} has {np.shape(data)}")
+    if isinstance(x, Node):
+        return x
+    return np.array(x, data.dtype) if isinstance(data, np.ndarray) else float(x)
 
 
 def hvp(f: Function, x: Any, v: Any) -> Any:
@@ -270,13 +271,17 @@ def _blocks(trace: _Trace) -> list[Any]:
         ]
     blocks = []
     for i, x in enumerate(trace.inputs):
-        zeros = [0.0 if isinstance(y._data, float) else np.zeros_like(y._data) for y in trace.inputs]
+        zeros = [_zero(y._data) for y in trace.inputs]
         pushed = []
         for unit in _units(x._data):
             zeros[i] = unit
             pushed.append(trace.push(zeros)[0])
         blocks.append(_assemble(pushed, -1, trace.out, x))
     return blocks
+
+
+def _zero(data: Any) -> Any:
+    return 0.0 if isinstance(data, float) else np.zeros_like(data)
 
 
 def _units(data: Any) -> list[Any]:

@@ -27,6 +27,7 @@ tick = itertools.count(1).__next__  # the counter; drawing a number is atomic
 EVERYTHING = -1  # the mask that lets every differentiable node through
 USER_LEAF = 1  # mask bit of leaves made by hand; higher bits belong to mg.grad and friends
 
+LOOSE = frozenset((int, bool, list, tuple, str, type(None)))  # no kernel's own kind of operand
 ASSIGNED = "assigned"  # in a leaf's spare slot: its number is that of an assignment
 
 _by_index = attrgetter("_index")
@@ -209,7 +210,7 @@ class Primitive:
     def __call__(self, *args: Any, **params: Any) -> Any:
         mask = 0
         raw = []
-        recorded = unchecked = False
+        recorded = unchecked = loose = False
         for x in args:
             if isinstance(x, Node):
                 recorded = True
@@ -219,8 +220,11 @@ class Primitive:
                 raw.append(x)
                 if x.__class__ is not float:
                     unchecked = True
+                    loose = loose or x.__class__ in LOOSE
         if not recorded:
-            return self.compute(args, params)
+            if loose:
+                raw = [constant(x, self) if x.__class__ in LOOSE else x for x in raw]
+            return self.compute(raw, params)
         operands: Sequence[Any] = args
         if unchecked:
             operands, raw = _with_constants(self, args)
@@ -482,7 +486,7 @@ def _current_ancestors(node: Node) -> list[Node]:
 def flatten(nodes: list[Node]) -> list[tuple[Any, ...]]:
     """Nodes in creation order as rows that name their operands by position."""
     place = {node: i for i, node in enumerate(nodes)}
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for node in nodes:
         if node.op is None:
             rows.append((node,))  # a leaf pickles by itself, so that two graphs may share it

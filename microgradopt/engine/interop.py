@@ -1,4 +1,4 @@
-"""NumPy's protocols: np.exp(node), np.sum(node) and array * node are the library's own functions."""
+"""NumPy's protocols: np.exp(node), np.sum(node), array * node are the library's own functions."""
 
 from __future__ import annotations
 

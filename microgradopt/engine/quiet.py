@@ -5,28 +5,29 @@ operation. NumPy keeps the setting in a context variable; setting that directly 
 a NumPy has moved it, ``np.errstate`` does the work.
 """
 
+from collections.abc import Callable
 from functools import partial
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
 
+silence: Callable[[], Any]
+"""Turn floating-point warnings off; returns what :func:`restore` needs."""
+restore: Callable[[Any], None]
+"""Put the setting back."""
+
 try:
-    from numpy._core.umath import (  # type: ignore[attr-defined]  # private, hence the try
-        _extobj_contextvar,
-        _make_extobj,
-    )
+    from numpy._core.umath import _extobj_contextvar, _make_extobj
 except ImportError:  # pragma: no cover  # another NumPy
 
-    def silence() -> Any:
-        """Turn floating-point warnings off; returns what :func:`restore` needs."""
+    def _enter() -> Any:
         setting = np.errstate(all="ignore")
         setting.__enter__()
         return setting
 
-    def restore(token: Any) -> None:
-        """Put the setting back."""
-        token.__exit__(None, None, None)
-
+    silence = _enter
+    restore = methodcaller("__exit__", None, None, None)
 else:
     silence = partial(_extobj_contextvar.set, _make_extobj(all="ignore"))
     restore = _extobj_contextvar.reset

@@ -47,15 +47,17 @@ class Elementwise(Differentiable):
     """Entry by entry, with broadcasting; ``partials[i]`` is ∂out/∂argument i.
 
     A partial is a function ``(out, *args)``, or a float where it is the same everywhere; None marks
-    an operand, such as a condition, that has no derivative. A partial that is a truth value selects:
-    it passes the gradient on or stops it. In the chain rule 0 times infinity or NaN is 0: a path
-    that nothing comes along, or that lets nothing through, never spoils the others, so that a
-    branch not taken leaks no NaN.
+    an operand, such as a condition, that has no derivative. A partial that is a truth value
+    selects: it passes the gradient on or stops it. In the chain rule 0 times infinity or NaN is 0:
+    a path that nothing comes along, or that lets nothing through, never spoils the others, so that
+    a branch not taken leaks no NaN.
     """
 
     in_place = True
 
-    def __init__(self, name: str, *, partials: Sequence[Rule | float | None], **declared: Any) -> None:
+    def __init__(
+        self, name: str, *, partials: Sequence[Rule | float | None], **declared: Any
+    ) -> None:
         super().__init__(name, **declared)
         self.partials = tuple(float(p) if isinstance(p, int) else p for p in partials)
         # The scalar backward loop reads these two directly; there, no derivative is one of 0.
@@ -82,8 +84,8 @@ class Elementwise(Differentiable):
         if rule is None:
             return None
         p: Any = rule
-        if rule.__class__ is not float:
-            p = rule(out, *args) if out.__class__ is not float else evaluate(rule, out, args)
+        if p.__class__ is not float:
+            p = p(out, *args) if out.__class__ is not float else evaluate(p, out, args)
         kind = p.__class__
         if kind is float and p == 1.0:
             return g
@@ -231,7 +233,11 @@ class Fused(Differentiable):
 
 
 def elementwise(
-    name: str, *, partials: Rule | Sequence[Rule | None], operands: int | None = None, **declared: Any
+    name: str,
+    *,
+    partials: Rule | Sequence[Rule | float | None],
+    operands: int | None = None,
+    **declared: Any,
 ) -> Elementwise:
     """Declare an elementwise primitive: its kernels and its partial derivatives.
 
@@ -296,9 +302,7 @@ def multilinear(name: str, *, transposes: Sequence[Rule] | Rule, **declared: Any
     return Multilinear(name, transposes=transposes, **declared)
 
 
-def fused(
-    name: str, *, pullback: Rule | Sequence[Rule], composite: Rule, **declared: Any
-) -> Fused:
+def fused(name: str, *, pullback: Rule | Sequence[Rule], composite: Rule, **declared: Any) -> Fused:
     """Declare a fast kernel for a composite; see :class:`Fused`."""
     return Fused(name, pullback=pullback, composite=composite, **declared)
 
@@ -330,11 +334,11 @@ alias = Elementwise(
 # The rows that undoing a broadcast itself needs.
 
 
-
 def _add_up(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     if axis == 0 and not keepdims and x.ndim == 2 and x.dtype.kind == "f":
         return np.ones(len(x), x.dtype) @ x  # BLAS sums columns twice as fast
-    return np.add.reduce(x, axis, keepdims=keepdims)
+    total: Any = np.add.reduce
+    return total(x, axis, keepdims=keepdims)
 
 
 def _repeat(x: Any, shape: tuple[int, ...]) -> Any:
@@ -346,25 +350,27 @@ def _repeat(x: Any, shape: tuple[int, ...]) -> Any:
     return view  # as np.broadcast_to, which takes ten times as long
 
 
-add_up = Linear(
+add_up: Linear = Linear(
     "sum",
     symbol="Σ",
     array=_add_up,
-    transpose=lambda g, x, axis=None, keepdims=False: _spread(g, np.shape(data_of(x)), axis, keepdims),
+    transpose=lambda g, x, axis=None, keepdims=False: _spread(
+        g, np.shape(data_of(x)), axis, keepdims
+    ),
     sample=lambda rng: [
         ((rng.normal(size=(3, 4)),), {"axis": axis, "keepdims": keep})
         for axis, keep in ((None, False), (0, False), (1, True), ((0, 1), False))
     ],
 )
 
-reshape_to = Linear(
+reshape_to: Linear = Linear(
     "reshape",
     array=np.reshape,
     transpose=lambda g, x, shape: reshape_to(g, shape=np.shape(data_of(x))),
     sample=lambda rng: [((rng.normal(size=(2, 3)),), {"shape": s}) for s in ((3, 2), (6,))],
 )
 
-broadcast_to = Linear(
+broadcast_to: Linear = Linear(
     "broadcast_to",
     symbol="broadcast",
     array=_repeat,
@@ -374,14 +380,14 @@ broadcast_to = Linear(
     ],
 )
 
-as_dtype = Linear(
+as_dtype: Linear = Linear(
     "astype",
     array=np.asarray,
     transpose=lambda g, x, dtype: as_dtype(g, dtype=np.asarray(data_of(x)).dtype),
     sample=lambda rng: [((rng.normal(size=(2, 3)),), {"dtype": np.dtype(np.float64)})],
 )
 
-as_value = Linear(
+as_value: Linear = Linear(
     "as_value",
     symbol="value",
     array=lambda x: float(np.asarray(x).item()),
@@ -457,8 +463,9 @@ def check_axis(axis: Any, ndim: int, user: str) -> Any:
         if not -ndim <= a < ndim:
             raise ShapeError(
                 f"{user}: axis {a} is out of range for an array of {ndim} dimension(s); "
-                f"use {-ndim} to {ndim - 1}" if ndim else
-                f"{user}: axis {a} is out of range: the operand is 0-dimensional, leave axis out"
+                f"use {-ndim} to {ndim - 1}"
+                if ndim
+                else f"{user}: axis {a} is out of range: the operand is 0-dimensional, leave axis out"
             )
     axes = tuple(int(a) % ndim for a in given)
     if len(set(axes)) != len(axes):

@@ -3,7 +3,7 @@
 Both run on raw floats and arrays, or lifted: on nodes, so that the result is a graph again.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from microgradopt.engine.graph import (
     recording,
     refuse_stale,
 )
-from microgradopt.engine.rules import Differentiable, Elementwise, Fused, alias, data_of, evaluate, fit
+from microgradopt.engine.rules import Elementwise, Fused, alias, data_of, evaluate, fit
 from microgradopt.errors import DTypeError, GraphError, ShapeError
 
 
@@ -185,7 +185,7 @@ def _pull_composite(
 ) -> list[Any]:
     with level() as bit:
         out, inputs = _with_composite(op, args, params, bit)
-        found = pullback({out: g}, bit, lift=True, wanted=set(inputs[i] for i in wanted))
+        found = pullback({out: g}, bit, lift=True, wanted={inputs[i] for i in wanted})
     return [found.get(inputs[i]) for i in wanted]
 
 
@@ -264,8 +264,7 @@ def seed_for(node: Node, gradient: Any) -> Any:
         gradient = gradient._data
     if np.shape(gradient) != np.shape(data):
         raise ShapeError(
-            f"gradient has shape {np.shape(gradient)}, but {describe(node)} needs "
-            f"{np.shape(data)}"
+            f"gradient has shape {np.shape(gradient)}, but {describe(node)} needs {np.shape(data)}"
         )
     if np.asarray(gradient).dtype.kind not in "fiub":
         raise DTypeError(f"gradient must hold real numbers, got {np.asarray(gradient).dtype}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -222,12 +222,10 @@ class Tensor(Interoperable, Node):
         """The same entries in another shape: ``t.reshape(2, 3)`` or ``t.reshape((2, 3))``."""
         return shapes.reshape(self, shape[0] if len(shape) == 1 else shape)
 
-    def transpose(self, *axes: int) -> Any:
+    def transpose(self, *axes: Any) -> Any:
         """The axes in another order; reversed when none is given."""
-        order: Sequence[int] | None = axes or None
-        if len(axes) == 1 and isinstance(axes[0], (tuple, list)):
-            order = axes[0]
-        return shapes.transpose(self, order)
+        listed = len(axes) == 1 and isinstance(axes[0], (tuple, list))
+        return shapes.transpose(self, axes[0] if listed else axes or None)
 
     sum = shapes.sum
     cumsum = shapes.cumsum

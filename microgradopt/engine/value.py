@@ -28,7 +28,7 @@ def _unary(row: Elementwise) -> Method:
             data = kernel(x)
         except (ArithmeticError, ValueError, TypeError):
             data = row.rescue(x)
-        node = _new(Value)
+        node: Value = _new(Value)
         node._data = data
         node._index = tick()
         node.grad = node.name = None
@@ -66,7 +66,7 @@ def _binary(row: Elementwise) -> Method:
             data = kernel(x, y)
         except (ArithmeticError, ValueError, TypeError):
             data = row.rescue(x, y)
-        node = _new(Value)
+        node: Value = _new(Value)
         node._data = data
         node._index = tick()
         node.grad = node.name = None
@@ -121,9 +121,7 @@ class Value(Interoperable, Node):
     data: float
     grad: float | None
 
-    def __init__(
-        self, data: float, *, name: str | None = None, requires_grad: bool = True
-    ) -> None:
+    def __init__(self, data: float, *, name: str | None = None, requires_grad: bool = True) -> None:
         self._become_leaf(self.leaf_data(data), int(bool(requires_grad)), name)
 
     @classmethod
@@ -150,7 +148,7 @@ class Value(Interoperable, Node):
         return f"Value({self._data!r}{name}{grad})"
 
     def __bool__(self) -> bool:
-        return self._data != 0.0
+        return bool(self._data != 0.0)
 
     backward = sweeps.backward
 

@@ -186,5 +186,3 @@ class MLP(Sequential):
         for a, b in zip([nin, *nouts], nouts):
             layers += [Linear(a, b, init=init, rng=rng, dtype=dtype), activation]
         super().__init__(*layers[:-1], *([final] if final is not None else []))
-
-

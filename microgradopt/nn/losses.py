@@ -44,8 +44,8 @@ softmax_cross_entropy = Fused(
     array=_softmax_loss,
     saves=True,
     pullback=_pull_softmax_loss,
-    composite=lambda logits, labels: -mean(
-        index(log_softmax(logits), (np.arange(len(labels)), labels))
+    composite=lambda logits, labels: (
+        -mean(index(log_softmax(logits), (np.arange(len(labels)), labels)))
     ),
     sample=lambda rng: [((3.0 * rng.normal(size=(4, 3)),), {"labels": np.array([0, 2, 1, 2])})],
 )
@@ -150,9 +150,7 @@ squares = Fused(
     symbol="½λΣw²",
     array=lambda *weights, strength: 0.5 * strength * builtins.sum(map(_squared_length, weights)),
     pullback=lambda g, out, *weights, strength: tuple(g * strength * w for w in weights),
-    composite=lambda *weights, strength: builtins.sum(
-        0.5 * strength * sum(w * w) for w in weights
-    ),
+    composite=lambda *weights, strength: builtins.sum(0.5 * strength * sum(w * w) for w in weights),
     sample=lambda rng: [
         ((rng.normal(size=(2, 3)), rng.normal(size=4)), {"strength": 0.7}),
     ],

@@ -46,7 +46,7 @@ class Module:
             if isinstance(x, Node) and x.op is None and x.requires_grad:
                 yield name, x
 
-    def parameters(self) -> list[Node]:
+    def parameters(self) -> list[Any]:
         """The parameters, in the order in which they were defined."""
         return [p for _, p in self.named_parameters()]
 

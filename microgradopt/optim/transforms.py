@@ -47,9 +47,9 @@ def chain(*transforms: Transform) -> Transform:
 
     def update(g: Named, state: State, params: Named, step: int) -> tuple[Named, State]:
         new = []
-        for t, s in zip(transforms, state, strict=True):
-            g, s = t.update(g, s, params, step)
-            new.append(s)
+        for t, before in zip(transforms, state, strict=True):
+            g, after = t.update(g, before, params, step)
+            new.append(after)
         return g, tuple(new)
 
     return Transform(init, update)

@@ -42,7 +42,7 @@ def test_operands_are_shown_in_order_with_constants():
 @both_kinds
 def test_nodes_compare_by_identity_and_are_keys(leaf):
     a, b = leaf(1.0), leaf(1.0)
-    assert a == a  # noqa: PLR0124
+    assert a == a
     assert a != b
     assert (a == 1.0) is False
     assert (a == np.array([1.0])) is False

@@ -48,41 +48,41 @@ isfinite = _plain("isfinite", math.isfinite, np.isfinite)
 
 # Arithmetic
 
-add = _row(
+add: Elementwise = _row(
     "add", operator.add, np.add,
     1.0,
     1.0,
     symbol="+", sample=(ANY, ANY), doc="x + y",
 )  # fmt: skip
-subtract = _row(
+subtract: Elementwise = _row(
     "subtract", operator.sub, np.subtract,
     1.0,
     -1.0,
     symbol="−", sample=(ANY, ANY), doc="x − y",
 )  # fmt: skip
-multiply = _row(
+multiply: Elementwise = _row(
     "multiply", operator.mul, np.multiply,
     lambda out, x, y: y,
     lambda out, x, y: x,
     symbol="×", sample=(ANY, ANY), doc="x · y, entry by entry",
 )  # fmt: skip
-divide = _row(
+divide: Elementwise = _row(
     "divide", operator.truediv, np.divide,
     lambda out, x, y: 1.0 / y,
     lambda out, x, y: -out / y,
     symbol="÷", sample=(ANY, POSITIVE), doc="x / y; division by zero gives ±inf or NaN",
 )  # fmt: skip
-negative = _row(
+negative: Elementwise = _row(
     "negative", operator.neg, np.negative,
     -1.0,
     symbol="−", sample=(ANY,), doc="−x",
 )  # fmt: skip
-square = _row(
+square: Elementwise = _row(
     "square", lambda x: x * x, np.square,
     lambda out, x: 2.0 * x,
     symbol="x²", sample=(ANY,), doc="x²",
 )  # fmt: skip
-power = _row(
+power: Elementwise = _row(
     "power", math.pow, np.power,
     lambda out, x, y: y * power(x, where(equal(y, 0.0), 0.0, y - 1.0)),
     lambda out, x, y: out
@@ -93,42 +93,42 @@ power = _row(
 
 # Exponentials and logarithms
 
-exp = _row(
+exp: Elementwise = _row(
     "exp", math.exp, np.exp,
     lambda out, x: out,
     sample=(ANY,), doc="eˣ",
 )  # fmt: skip
-exp2 = _row(
+exp2: Elementwise = _row(
     "exp2", math.exp2, np.exp2,
     lambda out, x: LN2 * out,
     sample=(ANY,), doc="2ˣ",
 )  # fmt: skip
-expm1 = _row(
+expm1: Elementwise = _row(
     "expm1", math.expm1, np.expm1,
     lambda out, x: exp(x),
     sample=(ANY,), doc="eˣ − 1, precise near 0",
 )  # fmt: skip
-log = _row(
+log: Elementwise = _row(
     "log", math.log, np.log,
     lambda out, x: 1.0 / x,
     sample=(POSITIVE,), doc="The natural logarithm; −inf at 0, NaN below",
 )  # fmt: skip
-log2 = _row(
+log2: Elementwise = _row(
     "log2", math.log2, np.log2,
     lambda out, x: 1.0 / (LN2 * x),
     sample=(POSITIVE,), doc="The logarithm to base 2",
 )  # fmt: skip
-log10 = _row(
+log10: Elementwise = _row(
     "log10", math.log10, np.log10,
     lambda out, x: 1.0 / (LN10 * x),
     sample=(POSITIVE,), doc="The logarithm to base 10",
 )  # fmt: skip
-log1p = _row(
+log1p: Elementwise = _row(
     "log1p", math.log1p, np.log1p,
     lambda out, x: 1.0 / (1.0 + x),
     sample=((-0.9, 4.0),), doc="log(1 + x), precise near 0",
 )  # fmt: skip
-logaddexp = _row(
+logaddexp: Elementwise = _row(
     "logaddexp",
     lambda x, y: x if x == y and math.isinf(x) else max(x, y) + math.log1p(math.exp(-abs(x - y))),
     np.logaddexp,
@@ -139,41 +139,41 @@ logaddexp = _row(
 
 # Roots, absolute values, extremes
 
-sqrt = _row(
+sqrt: Elementwise = _row(
     "sqrt", math.sqrt, np.sqrt,
     lambda out, x: 0.5 / out,
     symbol="√", sample=(POSITIVE,), doc="The square root; its derivative at 0 is inf",
 )  # fmt: skip
-cbrt = _row(
+cbrt: Elementwise = _row(
     "cbrt", math.cbrt, np.cbrt,
     lambda out, x: 1.0 / (3.0 * out * out),
     symbol="∛", sample=(ANY,), kinks=lambda x: x, doc="The cube root, of negative numbers too",
 )  # fmt: skip
-absolute = _row(
+absolute: Elementwise = _row(
     "absolute", abs, np.absolute,
     lambda out, x: sign(x),
     symbol="|x|", sample=(ANY,), kinks=lambda x: x, doc="|x|; its derivative at 0 is 0",
 )  # fmt: skip
-sign = _row(
+sign: Elementwise = _row(
     "sign", lambda x: x if x != x else float((x > 0.0) - (x < 0.0)), np.sign,
     0.0,
     sample=(ANY,), kinks=lambda x: x, doc="−1, 0 or 1; derivative 0 everywhere",
 )  # fmt: skip
-maximum = _row(
+maximum: Elementwise = _row(
     "maximum", lambda x, y: x if x > y or x != x else y, np.maximum,
     lambda out, x, y: 0.5 * (x > y) + 0.5 * (x >= y),
     lambda out, x, y: 0.5 * (y > x) + 0.5 * (y >= x),
     symbol="max", sample=(ANY, ANY), kinks=lambda x, y: x - y,
     doc="The larger of x and y; a tie splits the gradient evenly, NaN spreads",
 )  # fmt: skip
-minimum = _row(
+minimum: Elementwise = _row(
     "minimum", lambda x, y: x if x < y or x != x else y, np.minimum,
     lambda out, x, y: 0.5 * (x < y) + 0.5 * (x <= y),
     lambda out, x, y: 0.5 * (y < x) + 0.5 * (y <= x),
     symbol="min", sample=(ANY, ANY), kinks=lambda x, y: x - y,
     doc="The smaller of x and y; a tie splits the gradient evenly, NaN spreads",
 )  # fmt: skip
-hypot = _row(
+hypot: Elementwise = _row(
     "hypot", math.hypot, np.hypot,
     lambda out, x, y: x / where(equal(out, 0.0), 1.0, out),
     lambda out, x, y: y / where(equal(out, 0.0), 1.0, out),
@@ -183,61 +183,69 @@ hypot = _row(
 
 # Trigonometric and hyperbolic functions
 
-sin = _row("sin", math.sin, np.sin, lambda out, x: cos(x), sample=(ANY,), doc="Sine of radians")
-cos = _row("cos", math.cos, np.cos, lambda out, x: -sin(x), sample=(ANY,), doc="Cosine of radians")
-tan = _row(
+sin: Elementwise = _row(
+    "sin", math.sin, np.sin,
+    lambda out, x: cos(x),
+    sample=(ANY,), doc="Sine of radians",
+)  # fmt: skip
+cos: Elementwise = _row(
+    "cos", math.cos, np.cos,
+    lambda out, x: -sin(x),
+    sample=(ANY,), doc="Cosine of radians",
+)  # fmt: skip
+tan: Elementwise = _row(
     "tan", math.tan, np.tan,
     lambda out, x: 1.0 + out * out,
     sample=((-1.3, 1.3),), doc="Tangent of radians",
 )  # fmt: skip
-arcsin = _row(
+arcsin: Elementwise = _row(
     "arcsin", math.asin, np.arcsin,
     lambda out, x: 1.0 / sqrt((1.0 - x) * (1.0 + x)),
     sample=((-0.95, 0.95),), doc="The inverse of sin, in radians",
 )  # fmt: skip
-arccos = _row(
+arccos: Elementwise = _row(
     "arccos", math.acos, np.arccos,
     lambda out, x: -1.0 / sqrt((1.0 - x) * (1.0 + x)),
     sample=((-0.95, 0.95),), doc="The inverse of cos, in radians",
 )  # fmt: skip
-arctan = _row(
+arctan: Elementwise = _row(
     "arctan", math.atan, np.arctan,
     lambda out, x: 1.0 / (1.0 + x * x),
     sample=(ANY,), doc="The inverse of tan, in radians",
 )  # fmt: skip
-arctan2 = _row(
+arctan2: Elementwise = _row(
     "arctan2", math.atan2, np.arctan2,
     lambda out, y, x: x / hypot(x, y) / hypot(x, y),
     lambda out, y, x: -y / hypot(x, y) / hypot(x, y),
     sample=(ANY, ANY), kinks=lambda y, x: np.where(x < 0.0, y, np.hypot(x, y)),
     doc="The angle of the point (x, y), given y first, in radians",
 )  # fmt: skip
-sinh = _row(
+sinh: Elementwise = _row(
     "sinh", math.sinh, np.sinh,
     lambda out, x: cosh(x),
     sample=(ANY,), doc="Hyperbolic sine",
 )  # fmt: skip
-cosh = _row(
+cosh: Elementwise = _row(
     "cosh", math.cosh, np.cosh,
     lambda out, x: sinh(x),
     sample=(ANY,), doc="Hyperbolic cosine",
 )  # fmt: skip
-tanh = _row(
+tanh: Elementwise = _row(
     "tanh", math.tanh, np.tanh,
     lambda out, x: 4.0 * logistic_density(2.0 * x),
     sample=(ANY,), doc="Hyperbolic tangent",
 )  # fmt: skip
-arcsinh = _row(
+arcsinh: Elementwise = _row(
     "arcsinh", math.asinh, np.arcsinh,
     lambda out, x: 1.0 / hypot(x, 1.0),
     sample=(ANY,), doc="The inverse of sinh",
 )  # fmt: skip
-arccosh = _row(
+arccosh: Elementwise = _row(
     "arccosh", math.acosh, np.arccosh,
     lambda out, x: 1.0 / (sqrt(x - 1.0) * sqrt(x + 1.0)),
     sample=((1.1, 5.0),), doc="The inverse of cosh, for x ≥ 1",
 )  # fmt: skip
-arctanh = _row(
+arctanh: Elementwise = _row(
     "arctanh", math.atanh, np.arctanh,
     lambda out, x: 1.0 / ((1.0 - x) * (1.0 + x)),
     sample=((-0.95, 0.95),), doc="The inverse of tanh, for −1 < x < 1",
@@ -268,17 +276,17 @@ def _density_of_array(x: Any) -> Any:
     return e / np.square(1.0 + e)
 
 
-sigmoid = _row(
+sigmoid: Elementwise = _row(
     "sigmoid", _sigmoid_of_float, _sigmoid_of_array,
     lambda out, x: logistic_density(x),
     symbol="σ", sample=(ANY,), doc="1 / (1 + e⁻ˣ), precise on both sides",
 )  # fmt: skip
-logistic_density = _row(
+logistic_density: Elementwise = _row(
     "logistic_density", _density_of_float, _density_of_array,
     lambda out, x: -out * tanh(0.5 * x),
     symbol="σ′", sample=(ANY,), doc="σ(x)·σ(−x), the derivative of sigmoid, precise far out",
 )  # fmt: skip
-softplus = _row(
+softplus: Elementwise = _row(
     "softplus",
     lambda x: max(x, 0.0) + math.log1p(math.exp(-abs(x))),
     lambda x: np.logaddexp(x, 0.0),
@@ -299,12 +307,12 @@ def _where_of_array(condition: Any, x: Any, y: Any) -> Any:
     return np.where(condition, x, y)
 
 
-relu = _row(
+relu: Elementwise = _row(
     "relu", lambda x: x if x > 0.0 or x != x else 0.0, _relu_of_array,
     lambda out, x: x > 0.0,
     sample=(ANY,), kinks=lambda x: x, doc="max(x, 0); its derivative at 0 is 0",
 )  # fmt: skip
-where_row = _row(
+where_row: Elementwise = _row(
     "where", lambda condition, x, y: x if condition else y, _where_of_array,
     None,
     lambda out, condition, x, y: not_equal(condition, 0.0),

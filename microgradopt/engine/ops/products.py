@@ -87,7 +87,8 @@ def tensordot(x: Any, y: Any, axes: Any = 2) -> Any:
             raise ShapeError(
                 f"tensordot: axes={axes} cannot be paired between shapes {shape(x)} and {shape(y)}"
             )
-        over_x, over_y = range(ndim(x) - int(axes), ndim(x)), range(int(axes))
+        over_x: Any = range(ndim(x) - int(axes), ndim(x))
+        over_y: Any = range(int(axes))
     else:
         over_x, over_y = ((a,) if isinstance(a, (int, np.integer)) else a for a in axes)
     xs = check_axis(tuple(over_x), ndim(x), "tensordot")
@@ -101,12 +102,8 @@ def tensordot(x: Any, y: Any, axes: Any = 2) -> Any:
     inner = int(np.prod([shape(x)[a] for a in xs], dtype=int))
     outer_x = [shape(x)[a] for a in free_x]
     outer_y = [shape(y)[a] for a in free_y]
-    left = reshape(
-        transpose(x, [*free_x, *xs]), (int(np.prod(outer_x, dtype=int)), inner)
-    )
-    right = reshape(
-        transpose(y, [*ys, *free_y]), (inner, int(np.prod(outer_y, dtype=int)))
-    )
+    left = reshape(transpose(x, [*free_x, *xs]), (int(np.prod(outer_x, dtype=int)), inner))
+    right = reshape(transpose(y, [*ys, *free_y]), (inner, int(np.prod(outer_y, dtype=int))))
     return reshape(matmul_row(left, right), (*outer_x, *outer_y))
 
 
@@ -141,9 +138,7 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return sum(diagonal(x, offset, axis1, axis2), axis=-1)
 
 
-def _transpose_einsum(
-    i: int, g: Any, *args: Any, inputs: tuple[str, ...], output: str
-) -> Any:
+def _transpose_einsum(i: int, g: Any, *args: Any, inputs: tuple[str, ...], output: str) -> Any:
     others = args[:i] + args[i + 1 :]
     labels = (output, *inputs[:i], *inputs[i + 1 :])
     return einsum_row(g, *others, inputs=labels, output=inputs[i])
@@ -156,7 +151,10 @@ einsum_row = Multilinear(
     ),
     transposes=_transpose_einsum,
     sample=lambda rng: [
-        ((rng.normal(size=(2, 3)), rng.normal(size=(3, 4))), {"inputs": ("ij", "jk"), "output": "ki"}),
+        (
+            (rng.normal(size=(2, 3)), rng.normal(size=(3, 4))),
+            {"inputs": ("ij", "jk"), "output": "ki"},
+        ),
         ((rng.normal(size=(2, 3)),), {"inputs": ("ij",), "output": "ji"}),
         (
             (rng.normal(size=(2, 3)), rng.normal(size=(1, 3)), rng.normal(size=(3,))),
@@ -209,7 +207,9 @@ def _labels(subscripts: str, operands: Sequence[Any]) -> tuple[list[str], str]:
     output = right.replace("...", dots)
     unknown = set(output) - set("".join(inputs))
     if unknown or len(set(output)) != len(output):
-        raise UsageError(f"einsum: the result's labels {right!r} must each occur in an operand, once")
+        raise UsageError(
+            f"einsum: each label of the result {right!r} must be in an operand, and once"
+        )
     return inputs, output
 
 
@@ -220,7 +220,7 @@ def _simplify(x: Any, labels: str, used: str) -> tuple[Any, str]:
             a = labels.index(c)
             b = labels.index(c, a + 1)
             if shape(x)[a] != shape(x)[b]:
-                raise ShapeError(f"einsum: label {c!r} names axes of different length in {shape(x)}")
+                raise ShapeError(f"einsum: label {c!r} names axes of two lengths in {shape(x)}")
             x = diagonal(x, axis1=a, axis2=b)
             labels = "".join(labels[i] for i in range(len(labels)) if i not in (a, b)) + c
             used = used.replace(c, "", 1)

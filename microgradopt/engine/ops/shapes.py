@@ -4,6 +4,7 @@ Each takes floats, arrays, ``Value`` and ``Tensor`` and has NumPy's name and arg
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def cumsum(x: Any, axis: int | None = None) -> Any:
     return cumsum_row(x, axis=check_axis(axis, ndim(x), "cumsum"))
 
 
-cumsum_row = Linear(
+cumsum_row: Linear = Linear(
     "cumsum",
     array=np.cumsum,
     transpose=lambda g, x, axis: flip(cumsum_row(flip(g, axis), axis=axis), axis),
@@ -84,7 +85,7 @@ def broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
     return broadcast_row(x, shape=wanted)
 
 
-transpose_row = Linear(
+transpose_row: Linear = Linear(
     "transpose",
     symbol="ᵀ",
     array=np.transpose,
@@ -187,8 +188,14 @@ def _plain_key(key: Any) -> Any:
                 "indexing: a graph node cannot be an index; use plain ints or an integer array "
                 "(node.data.astype(int) if you mean its numbers)"
             )
-    parts = tuple(np.asarray(p, None if p else int) if isinstance(p, list) else p for p in parts)
+    parts = tuple(_own_index(p) if isinstance(p, (list, np.ndarray)) else p for p in parts)
     return parts if isinstance(key, tuple) else parts[0]
+
+
+def _own_index(part: Any) -> Any:
+    """An index array that nobody else will change before the backward pass."""
+    array = np.array(part)
+    return array if array.size or isinstance(part, np.ndarray) else array.astype(int)
 
 
 def _may_repeat(key: Any) -> bool:
@@ -205,7 +212,7 @@ def _scatter(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
     return out
 
 
-index_row = Linear(
+index_row: Linear = Linear(
     "index",
     symbol="[ ]",
     array=lambda x, key: x[key],
@@ -222,7 +229,7 @@ index_row = Linear(
         )
     ],
 )
-scatter_row = Linear(
+scatter_row: Linear = Linear(
     "scatter",
     array=_scatter,
     transpose=lambda g, x, key, shape: index_row(g, key=key),
@@ -254,14 +261,14 @@ def _uncat(g: Any, *parts: Any, axis: int) -> tuple[Any, ...]:
     return tuple(_cut(g, axis, a, b) for a, b in zip([0, *ends], ends))
 
 
-concatenate_row = Linear(
+concatenate_row: Linear = Linear(
     "concatenate",
     symbol="concat",
     array=lambda *parts, axis: np.concatenate(parts, axis),
     transpose=_uncat,
     sample=lambda rng: [((rng.normal(size=(2, 3)), rng.normal(size=(2, 2))), {"axis": 1})],
 )
-stack_row = Linear(
+stack_row: Linear = Linear(
     "stack",
     array=lambda *parts, axis: np.stack(of_one_dtype(parts), axis),
     transpose=lambda g, *parts, axis: tuple(
@@ -274,8 +281,6 @@ stack_row = Linear(
 
 
 def _parts(arrays: Any, user: str) -> list[Any]:
-    if isinstance(arrays, (Node, np.ndarray)):
-        arrays = [arrays[i] for i in range(len(arrays))]
     parts = list(arrays)
     if not parts:
         raise ShapeError(f"{user}: needs at least one array, got none")
@@ -323,14 +328,14 @@ def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
         cuts = [length // int(sections) * i for i in range(int(sections) + 1)]
     else:
         cuts = [0, *(int(c) for c in sections), length]
-    return [_cut(x, axis, a, b) for a, b in zip(cuts, cuts[1:])]
+    return [_cut(x, axis, a, b) for a, b in pairwise(cuts)]
 
 
 def _unpad(g: Any, x: Any, width: tuple[tuple[int, int], ...]) -> Any:
     return index(g, tuple(slice(a, a + n) for (a, _), n in zip(width, shape(x))))
 
 
-pad_row = Linear(
+pad_row: Linear = Linear(
     "pad",
     array=lambda x, width: np.pad(x, width),
     transpose=_unpad,

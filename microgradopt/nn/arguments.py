@@ -1,0 +1,51 @@
+"""What layers and losses are given, brought into one form or refused."""
+
+from typing import Any
+
+import numpy as np
+
+from microgradopt.engine.graph import Node
+from microgradopt.errors import DTypeError, ShapeError, UsageError
+
+
+def count(user: str, what: str, n: Any) -> int:
+    """A number of inputs, outputs or neurons as an int."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise UsageError(f"{user}: {what} must be an int of at least 1, got {n!r}")
+    return int(n)
+
+
+def sizes(user: str, nouts: Any) -> list[int]:
+    """The sizes of a network's layers as a list of ints."""
+    if isinstance(nouts, str) or not np.iterable(nouts):
+        nouts = []
+    found = [count(user, "each layer's size", n) for n in nouts]
+    if not found:
+        raise UsageError(f"{user}: nouts lists the layers' sizes, such as [16, 1]; got none")
+    return found
+
+
+def operand(user: str, x: Any, dtype: Any = np.float64) -> Any:
+    """A node as it is; numbers, lists and whole numbers as an array of floats.
+
+    Floating-point arrays keep their own dtype, everything else gets ``dtype``.
+    """
+    if isinstance(x, (list, tuple)):
+        if any(isinstance(item, Node) for item in x):
+            raise DTypeError(
+                f"{user}: got a {type(x).__name__} of graph nodes; join them with mg.stack([...])"
+            )
+        try:
+            x = np.asarray(x)
+        except ValueError:
+            raise ShapeError(f"{user}: the rows of a list must have the same length") from None
+        return _as_floats(user, x).astype(dtype, copy=False)
+    if isinstance(x, np.ndarray) and x.dtype.kind != "f":
+        return _as_floats(user, x).astype(dtype)
+    return x
+
+
+def _as_floats(user: str, x: Any) -> Any:
+    if x.dtype.kind not in "fiub":
+        raise DTypeError(f"{user}: takes real numbers, got dtype {x.dtype}")
+    return x
