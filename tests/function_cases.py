@@ -33,7 +33,9 @@ def _normal(*shape: int) -> Any:
     return _rng.normal(0.3, 1.5, shape)
 
 
-def _add(name: str, reference: Callable[..., Any], *args: Any, label: str = "", **options: Any) -> None:
+def _add(
+    name: str, reference: Callable[..., Any], *args: Any, label: str = "", **options: Any
+) -> None:
     shown = ",".join(f"{key}={value!r}" for key, value in options.items()) or label or "plain"
     shapes = "×".join(str(np.shape(x)).replace(" ", "") for x in args)
     f, theirs = partial(getattr(mg, name), **options), partial(reference, **options)
@@ -100,7 +102,9 @@ _add("norm", np.linalg.norm, X, ord="fro", axis=(0, 2))
 _add("norm", np.linalg.norm, X, axis=(0, -1), keepdims=True)
 _add("norm", np.linalg.norm, np.zeros((0,)))
 for label, factor in (("huge", 1e200), ("tiny", 1e-200)):
-    _add_call("norm", label, mg.norm, lambda x, c=factor: c * np.linalg.norm(x / c), factor * _normal(3))
+    _add_call(
+        "norm", label, mg.norm, lambda x, c=factor: c * np.linalg.norm(x / c), factor * _normal(3)
+    )
 
 # Bounds, bends, order
 
@@ -205,15 +209,17 @@ for axes in (0, 1, 2, ([0, 1], [1, 0]), (-1, 0), ([2], [1])):
          else _normal(2, 3, 2) if axes != ([2], [1]) else _normal(4, 2), axes=axes)  # fmt: skip
 for subscripts, *shapes in [
     ("ij,jk->ik", (2, 3), (3, 4)), ("ij,jk", (2, 3), (3, 4)), ("ba", (2, 3)), ("ij->ji", (2, 3)),
-    ("ii", (3, 3)), ("ii->i", (3, 3)), ("iij->j", (2, 2, 3)), ("iii->", (2, 2, 2)), ("i,i->", (3,), (3,)),
-    ("i,j->ij", (2,), (3,)), ("i,j->", (2,), (3,)), ("ij,kl->", (2, 3), (2, 2)), ("ij->", (2, 3)),
-    ("...ij,...jk->...ik", (4, 2, 3), (3, 2)), ("...i->...", (2, 3)), ("i...->...", (2, 3, 2)),
-    ("...,...", (2, 3), (3,)), ("i...,i...->i...", (2, 3), (2, 1)), ("...i,...i", (2, 1, 3), (4, 3)),
+    ("ii", (3, 3)), ("ii->i", (3, 3)), ("iij->j", (2, 2, 3)), ("iii->", (2, 2, 2)),
+    ("i,i->", (3,), (3,)), ("i,j->ij", (2,), (3,)), ("i,j->", (2,), (3,)),
+    ("ij,kl->", (2, 3), (2, 2)), ("ij->", (2, 3)), ("...ij,...jk->...ik", (4, 2, 3), (3, 2)),
+    ("...i->...", (2, 3)), ("i...->...", (2, 3, 2)), ("...,...", (2, 3), (3,)),
+    ("i...,i...->i...", (2, 3), (2, 1)), ("...i,...i", (2, 1, 3), (4, 3)),
     ("ij,j->i", (2, 1), (3,)), ("ij,ij->ij", (1, 3), (2, 3)), ("jk,jk->", (1, 4), (3, 1)),
-    ("ij,jk,kl->il", (2, 3), (3, 2), (2, 4)), ("i,i,i->", (3,), (3,), (3,)), ("ii,jj->", (2, 2), (3, 3)),
-    ("ii,i->i", (3, 3), (3,)), ("ij,kj->i", (2, 3), (4, 3)), ("i,->i", (3,), ()), (",", (), ()),
-    ("ijk,ik->kj", (2, 3, 2), (2, 2)), ("aB,Bc", (2, 3), (3, 2)), ("ij , jk -> ki", (2, 3), (3, 4)),
-    ("ij,jk->ik", (0, 3), (3, 2)), ("ij,jk->ik", (2, 0), (0, 3)), ("iij,jji->", (2, 2, 3), (3, 3, 2)),
+    ("ij,jk,kl->il", (2, 3), (3, 2), (2, 4)), ("i,i,i->", (3,), (3,), (3,)),
+    ("ii,jj->", (2, 2), (3, 3)), ("ii,i->i", (3, 3), (3,)), ("ij,kj->i", (2, 3), (4, 3)),
+    ("i,->i", (3,), ()), (",", (), ()), ("ijk,ik->kj", (2, 3, 2), (2, 2)),
+    ("aB,Bc", (2, 3), (3, 2)), ("ij , jk -> ki", (2, 3), (3, 4)), ("ij,jk->ik", (0, 3), (3, 2)),
+    ("ij,jk->ik", (2, 0), (0, 3)), ("iij,jji->", (2, 2, 3), (3, 3, 2)),
 ]:  # fmt: skip
     _add_call(
         "einsum", f"{subscripts}:{shapes}",

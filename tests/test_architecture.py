@@ -35,7 +35,9 @@ INSIDE = {  # within a folder: a file imports only files that come before it
         "__init__", "quiet", "graph", "rules", "ops", "composites", "interop", "structure",
         "sweeps", "value", "tensor", "derive",
     ],
-    "nn": ["module", "init", "activations", "layers", "losses", "scalar", "__init__"],
+    "nn": [
+        "arguments", "module", "init", "activations", "layers", "losses", "scalar", "__init__",
+    ],
     "optim": ["transforms", "optimizer", "sgd", "__init__"],
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))

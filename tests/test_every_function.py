@@ -86,7 +86,11 @@ def test_float32_stays_float32_through_both_orders(case):
 
     def first(*xs):
         y, pull = mg.vjp(case.f, *xs)
-        u = [np.ones_like(data_of(part)) for part in y] if isinstance(y, list) else np.ones_like(data_of(y))
+        u = (
+            [np.ones_like(data_of(part)) for part in y]
+            if isinstance(y, list)
+            else np.ones_like(data_of(y))
+        )
         return y, pull(u)
 
     y, pulled = first(*narrow)
@@ -97,6 +101,9 @@ def test_float32_stays_float32_through_both_orders(case):
             assert g.dtype == np.float32
             assert g.shape == x.shape
     _, twice = mg.vjp(lambda *xs: first(*xs)[1], *narrow)
-    for g, x in zip(twice(tuple(1.0 * np.asarray(g) if isinstance(g, np.ndarray) else g for g in pulled)), narrow):
+    for g, x in zip(
+        twice(tuple(1.0 * np.asarray(g) if isinstance(g, np.ndarray) else g for g in pulled)),
+        narrow,
+    ):
         if isinstance(x, np.ndarray):
             assert g.dtype == np.float32

@@ -43,9 +43,16 @@ every_other = pytest.mark.parametrize("row", OTHERS, ids=lambda row: row.name)
 
 SHAPES = {
     1: [[()], [(0,)], [(1,)], [(3, 2)], [(2, 0, 3)]],
-    2: [[(), ()], [(3,), ()], [(2, 1), (1, 3)], [(1, 3), (2, 3)], [(0, 3), (1, 3)], [(2, 1, 2), (3, 1)]],
+    2: [
+        [(), ()],
+        [(3,), ()],
+        [(2, 1), (1, 3)],
+        [(1, 3), (2, 3)],
+        [(0, 3), (1, 3)],
+        [(2, 1, 2), (3, 1)],
+    ],
     3: [[(), (), ()], [(2, 3), (1,), (2, 1)], [(0,), (1,), ()], [(), (2, 2), (1, 2)]],
-}  # fmt: skip
+}
 LAYOUTS = {
     "C": np.ascontiguousarray,
     "Fortran": np.asfortranarray,
@@ -99,9 +106,17 @@ def test_gradients_of_scalars(row):
 
 
 NOT_ANALYTIC = {
-    "absolute", "hypot", "sigmoid", "logistic_density", "sign", "arctan2",
-    "logaddexp", "cbrt", "softplus", "arctanh",
-}  # fmt: skip
+    "absolute",
+    "hypot",
+    "sigmoid",
+    "logistic_density",
+    "sign",
+    "arctan2",
+    "logaddexp",
+    "cbrt",
+    "softplus",
+    "arctanh",
+}
 
 
 @every_row
@@ -120,12 +135,20 @@ def test_gradients_to_the_last_digits_by_the_complex_step(row):
 
 
 @every_elementwise
-@settings(max_examples=25, deadline=None, derandomize=True, database=None,
-          suppress_health_check=list(HealthCheck))  # fmt: skip
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(data=st.data())
 def test_broadcasting_is_undone_and_the_modes_agree(row, data):
-    found = data.draw(mutually_broadcastable_shapes(
-        num_shapes=len(row.partials), max_dims=3, min_side=0, max_side=3))  # fmt: skip
+    found = data.draw(
+        mutually_broadcastable_shapes(
+            num_shapes=len(row.partials), max_dims=3, min_side=0, max_side=3
+        )
+    )
     rng = np.random.default_rng(data.draw(st.integers(0, 9)))
     args = points(row, found.input_shapes, rng)
     f, chosen = of_differentiable(row, [np.asarray(x) for x in args], {})
@@ -176,7 +199,9 @@ def test_float32_stays_float32_and_is_as_precise_as_it_can(row):
         found = _derivatives(f, chosen, np.random.default_rng(1))
         assert {np.asarray(x).dtype for x in found} == {np.dtype(np.float32)}
         wide, far = of_differentiable(
-            row, [x.astype(float) if getattr(x, "dtype", None) == np.float32 else x for x in narrow], params
+            row,
+            [x.astype(float) if getattr(x, "dtype", None) == np.float32 else x for x in narrow],
+            params,
         )
         for a, b in zip(found, _derivatives(wide, far, np.random.default_rng(1))):
             np.testing.assert_allclose(a, b, rtol=3e-4, atol=1e-5 * np.max(np.abs(b), initial=1.0))
@@ -185,8 +210,25 @@ def test_float32_stays_float32_and_is_as_precise_as_it_can(row):
 @every_elementwise
 def test_scalar_kernel_equals_array_kernel(row):
     rng = _rng(row)
-    special = [0.0, -0.0, 1.0, -1.0, 2.0, -8.0, 1 / 3, np.inf, -np.inf, np.nan,
-               1e-320, 1e308, -1e308, 40.0, -40.0, 1000.0, -1000.0]  # fmt: skip
+    special = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        2.0,
+        -8.0,
+        1 / 3,
+        np.inf,
+        -np.inf,
+        np.nan,
+        1e-320,
+        1e308,
+        -1e308,
+        40.0,
+        -40.0,
+        1000.0,
+        -1000.0,
+    ]
     grid = [np.array(special) for _ in row.partials]
     tables = np.meshgrid(*grid, indexing="ij")
     inside = [np.array([_numbers(row, rng) for _ in range(30)])]
@@ -207,8 +249,10 @@ def test_value_and_tensor_have_the_same_derivatives(row):
         g, arrays = of_differentiable(row, [np.array([x]) for x in numbers], {})
         if not chosen:
             continue
-        for a, b in zip(_derivatives(f, chosen, np.random.default_rng(1)),
-                        _derivatives(g, arrays, np.random.default_rng(1))):  # fmt: skip
+        for a, b in zip(
+            _derivatives(f, chosen, np.random.default_rng(1)),
+            _derivatives(g, arrays, np.random.default_rng(1)),
+        ):
             assert type(a) is float
             np.testing.assert_allclose([a], b, rtol=1e-12, atol=1e-14)
 
@@ -262,7 +306,11 @@ def _mutants(row):
                     yield f"partial {i} × {factor}", "partials", wrong
         elif isinstance(row, Linear):
             for i in range(_operands(row)):
-                yield f"transpose {i} × {factor}", "transpose", _scaled_part(row.transpose, i, factor)
+                yield (
+                    f"transpose {i} × {factor}",
+                    "transpose",
+                    _scaled_part(row.transpose, i, factor),
+                )
         elif isinstance(row, Multilinear):
             for i in range(_operands(row)):
                 rules = [row._transpose(k) for k in range(_operands(row))]
@@ -273,7 +321,9 @@ def _mutants(row):
                 if callable(row.pullback):
                     wrong = _scaled_part(row.pullback, i, factor)
                 else:
-                    wrong = tuple(_scaled(p, factor) if k == i else p for k, p in enumerate(row.pullback))
+                    wrong = tuple(
+                        _scaled(p, factor) if k == i else p for k, p in enumerate(row.pullback)
+                    )
                 yield f"pullback {i} × {factor}", "pullback", wrong
             yield f"composite × {factor}", "composite", _scaled(row.composite, factor)
 
@@ -282,8 +332,11 @@ def _operands(row):
     return len(next(iter(samples(row, np.random.default_rng(0))))[0])
 
 
-MUTANTS = [pytest.param(row, attribute, wrong, id=f"{row.name}: {what}")
-           for row in ROWS for what, attribute, wrong in _mutants(row)]  # fmt: skip
+MUTANTS = [
+    pytest.param(row, attribute, wrong, id=f"{row.name}: {what}")
+    for row in ROWS
+    for what, attribute, wrong in _mutants(row)
+]
 
 
 @pytest.mark.parametrize(("row", "attribute", "wrong"), MUTANTS)

@@ -79,7 +79,7 @@ def check_grads(
 
     generator = as_generator(0 if rng is None else rng)
     places = [place for i, x in enumerate(args) for place in _places(x, f"argument {i}")]
-    _Check(places, modes, rtol, atol, generator).run(flat, xs, order, method, "")
+    _Check(places, modes, rtol, atol, generator).run(flat, xs, order, method)
 
 
 class _Check(NamedTuple):
@@ -91,13 +91,19 @@ class _Check(NamedTuple):
     atol: float | None
     rng: np.random.Generator
 
-    def run(self, f: Flat, xs: Leaves, order: int, method: str, label: str) -> None:
-        """Check f in every mode, then the functions its modes are, one order lower."""
+    def run(
+        self, f: Flat, xs: Leaves, order: int, method: str, label: str = "", least: float = 0.0
+    ) -> None:
+        """Check f in every mode, then the functions its modes are, one order lower.
+
+        ``least`` is how large the terms of φ may have been before they cancelled.
+        """
         ys = [_as_result(y) for y in f(xs)]
         u, v = [self._direction(y) for y in ys], [self._direction(x) for x in xs]
         eps = max((float(np.finfo(np.asarray(x).dtype).eps) for x in [*xs, *ys]), default=0.0)
         noise = max(1e-10, 100.0 * eps)  # how far rounding takes φ, relatively
-        floor = [noise * float(np.abs(_terms(u, ys)).sum()) / scale(x) for x in xs]
+        size = max(float(np.abs(_terms(u, ys)).sum()), least)
+        floor = [noise * size / scale(x) for x in xs]
         rtol = max(1e-6, 3.0 * eps**0.5) if self.rtol is None else self.rtol
         numeric, source = _slopes(f, xs, u, method)
 
@@ -121,7 +127,8 @@ class _Check(NamedTuple):
             _expect(along, back.sum(), allowed, f"forward mode{label} against {title}")
         for mode, derivative in (("reverse", reverse), ("forward", forward)):
             if order > 1 and mode in self.modes:
-                self.run(derivative, xs, order - 1, "central", f"{label} over {mode} mode")
+                least = size / max(map(scale, xs))
+                self.run(derivative, xs, order - 1, "central", f"{label} over {mode} mode", least)
 
     def _direction(self, like: Any) -> Any:
         """A random direction in the form of a leaf, without entries near 0."""

@@ -27,7 +27,7 @@ tick = itertools.count(1).__next__  # the counter; drawing a number is atomic
 EVERYTHING = -1  # the mask that lets every differentiable node through
 USER_LEAF = 1  # mask bit of leaves made by hand; higher bits belong to mg.grad and friends
 
-LOOSE = frozenset((int, bool, list, tuple, str, type(None)))  # no kernel's own kind of operand
+LOOSE = frozenset((int, list, tuple, str, type(None)))  # no kernel's own kind of operand
 ASSIGNED = "assigned"  # in a leaf's spare slot: its number is that of an assignment
 
 _by_index = attrgetter("_index")

@@ -122,7 +122,7 @@ class _Sweep:
             node.grad = own(g, node, self.kept)
         if g.__class__ is float and g == 0.0:
             return  # nothing reached it
-        args = node.args
+        args = node._a if node._a.__class__ is tuple else node.args
         raw = []
         wanted = []
         for i, x in enumerate(args):
@@ -134,39 +134,36 @@ class _Sweep:
                 raw.append(x)
         op: Any = node.op
         params = node.params
-        if not self.lift:
+        if self.lift:
+            pull = _pull_composite if isinstance(op, Fused) else op.__class__.pull
+            cotangents = pull(op, g, node, args, params, wanted)
+        else:
             if op.saves:
                 saved = node._b if node._b is not None else op.forward(raw, params)[1]
                 params = {**params, "saved": saved}
             cotangents = op.pull(g, node._data, raw, params, wanted)
-        elif isinstance(op, Fused):
-            cotangents = _pull_composite(op, g, args, params, wanted)
-        else:
-            cotangents = op.pull(g, node, args, params, wanted)
+        table = self.table
         for i, c in zip(wanted, cotangents):
-            self.add(args[i], c)
-
-    def add(self, x: Node, c: Any) -> None:
-        """Add a contribution to the cotangent of a node."""
-        so_far = self.table[x]
-        if c is None:
-            return
-        data = x._data
-        if (
-            c.__class__ is not np.ndarray
-            or data.__class__ is float
-            or c.shape != data.shape
-            or c.dtype is not data.dtype
-        ):
-            c = fit(c, x)
-        if so_far.__class__ is float and so_far == 0.0:
-            self.table[x] = c
-        elif x in self.summed:
-            np.add(so_far, c, out=so_far)
-        else:
-            self.table[x] = so_far + c
-            if not self.lift and c.__class__ is np.ndarray and c.ndim:
-                self.summed.add(x)
+            if c is None:
+                continue
+            x = args[i]
+            data = x._data
+            if (
+                c.__class__ is not np.ndarray
+                or data.__class__ is float
+                or c.shape != data.shape
+                or c.dtype is not data.dtype
+            ):
+                c = fit(c, x)
+            so_far = table[x]
+            if so_far.__class__ is float and so_far == 0.0:
+                table[x] = c
+            elif x in self.summed:
+                np.add(so_far, c, out=so_far)
+            else:
+                table[x] = so_far + c
+                if not self.lift and c.__class__ is np.ndarray and c.ndim:
+                    self.summed.add(x)
 
 
 def _with_composite(op: Fused, args: Sequence[Any], params: dict[str, Any], bit: int) -> Any:
@@ -181,7 +178,7 @@ def _is_differentiable(x: Any) -> bool:
 
 
 def _pull_composite(
-    op: Fused, g: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]
+    op: Fused, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]
 ) -> list[Any]:
     with level() as bit:
         out, inputs = _with_composite(op, args, params, bit)

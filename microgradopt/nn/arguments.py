@@ -26,10 +26,7 @@ def sizes(user: str, nouts: Any) -> list[int]:
 
 
 def operand(user: str, x: Any, dtype: Any = np.float64) -> Any:
-    """A node as it is; numbers, lists and whole numbers as an array of floats.
-
-    Floating-point arrays keep their own dtype, everything else gets ``dtype``.
-    """
+    """Lists and arrays of whole numbers as arrays of ``dtype``; anything else as it is."""
     if isinstance(x, (list, tuple)):
         if any(isinstance(item, Node) for item in x):
             raise DTypeError(

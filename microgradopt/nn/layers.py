@@ -14,6 +14,7 @@ from microgradopt.engine.rules import Fused, add_up
 from microgradopt.engine.tensor import Tensor
 from microgradopt.errors import DTypeError, ShapeError, UsageError
 from microgradopt.nn import init as initialisers
+from microgradopt.nn.arguments import count, operand, sizes
 from microgradopt.nn.init import Initialiser
 from microgradopt.nn.module import Module
 from microgradopt.randomness import RandomSource, as_generator
@@ -74,22 +75,28 @@ class Linear(Module):
         rng: RandomSource = None,
         dtype: Any = np.float64,
     ) -> None:
-        for n in (in_features, out_features):
-            if not isinstance(n, (int, np.integer)) or n < 1:
-                raise UsageError(f"Linear: sizes must be ints of at least 1, got {n!r}")
+        ins = count("Linear", "in_features", in_features)
+        shape = (count("Linear", "out_features", out_features), ins)
+        if init is not None and not callable(init):
+            raise UsageError(
+                f"Linear: init must be a function such as nn.init.he_normal, got {init!r}"
+            )
         rng = as_generator(rng)
-        shape = (int(out_features), int(in_features))
         weight = (init or initialisers.torch_default)(shape, rng, dtype)
         self.weight = Tensor(weight, dtype=dtype, name="weight")
+        if self.weight.shape != shape:
+            raise ShapeError(
+                f"Linear({ins}, {shape[0]}) needs a weight of shape {shape}, init gave one of "
+                f"shape {self.weight.shape}"
+            )
         self.bias: Tensor | None = None
         if bias:
-            bound = 0.0 if init else 1.0 / np.sqrt(in_features)
+            bound = 0.0 if init else 1.0 / np.sqrt(ins)
             start = initialisers.uniform(shape[:1], rng, dtype, bound=bound)
             self.bias = Tensor(start, name="bias")
 
     def forward(self, x: Any) -> Any:
-        if isinstance(x, (list, tuple)):
-            x = np.asarray(x, self.weight.dtype)
+        x = operand("Linear", x, self.weight.dtype)
         have, wanted = shape(x), self.weight.shape[1]
         if not have or have[-1] != wanted:
             raise ShapeError(
@@ -131,10 +138,13 @@ class Sequential(Module):
 
     def __init__(self, *layers: Module | Callable[[Any], Any]) -> None:
         for layer in layers:
-            if not callable(layer):
+            if not callable(layer) or isinstance(layer, type):
+                advice = "write Sequential(a, b), not Sequential([a, b])"
+                if isinstance(layer, type):
+                    advice = f"write {layer.__name__}() to make one"
                 raise DTypeError(
                     f"Sequential takes modules and functions, got {type(layer).__name__} "
-                    f"{layer!r}; write Sequential(a, b), not Sequential([a, b])"
+                    f"{layer!r}; {advice}"
                 )
         self.layers = [x if isinstance(x, Module) else Function(x) for x in layers]
         self.name_parameters()
@@ -179,8 +189,7 @@ class MLP(Sequential):
         rng: RandomSource = None,
         dtype: Any = np.float64,
     ) -> None:
-        if isinstance(nouts, int) or not list(nouts):
-            raise UsageError(f"MLP: nouts lists the layers' sizes, such as [16, 1]; got {nouts!r}")
+        nouts = sizes("MLP", nouts)
         rng = as_generator(rng)
         layers: list[Any] = []
         for a, b in zip([nin, *nouts], nouts):

@@ -12,6 +12,7 @@ from microgradopt.engine.ops.elementwise import absolute, log, relu, where
 from microgradopt.engine.ops.shapes import expand_dims, index, shape, sum
 from microgradopt.engine.rules import Fused, data_of
 from microgradopt.errors import DTypeError, ShapeError, UsageError
+from microgradopt.nn.arguments import operand
 
 
 def _softmax_loss(logits: Any, labels: Any) -> tuple[Any, Any]:
@@ -56,7 +57,8 @@ def cross_entropy(logits: Any, target: Any) -> Any:
 
     Args:
         logits: scores before the softmax, shape (n, classes), or (classes,) for one sample.
-        target: n integer labels; or probabilities of the shape of ``logits`` (one-hot or soft).
+        target: n integer labels; or probabilities of the shape of ``logits`` (one-hot or soft),
+            where 0 · log 0 counts as 0.
 
     Raises:
         ShapeError: if there are no samples, or shapes do not match.
@@ -66,17 +68,36 @@ def cross_entropy(logits: Any, target: Any) -> Any:
     >>> round(float(cross_entropy(np.zeros((2, 4)), np.array([0, 3]))), 4)  # log 4
     1.3863
     """
+    logits = operand("cross_entropy", logits)
     have = shape(logits)
     if len(have) == 1:
+        target = target if isinstance(target, Node) else np.asarray(target)
         logits, target = expand_dims(logits, 0), expand_dims(target, 0)
         have = (1, *have)
     if len(have) != 2 or 0 in have:
         raise ShapeError(
             f"cross_entropy: logits must have shape (samples, classes), none 0; got {have}"
         )
-    if shape(target) == have and data_of(target).dtype.kind == "f":
-        return -mean(sum(target * log_softmax(logits), axis=1))
+    if _are_probabilities(target, have):
+        target, logs = _like(logits, target, "cross_entropy"), log_softmax(logits)
+        void = (data_of(target) == 0.0) & (data_of(logs) == -np.inf)
+        return -mean(sum(target * where(void, 0.0, logs), axis=1))
     return softmax_cross_entropy(logits, labels=_labels(target, have, "cross_entropy"))
+
+
+def _are_probabilities(target: Any, have: tuple[int, ...]) -> bool:
+    """Whether a target is floats of the scores' shape; otherwise it must be labels."""
+    data = np.asarray(data_of(target))
+    return data.shape == have and data.dtype.kind == "f"
+
+
+def _like(prediction: Any, target: Any, user: str) -> Any:
+    """A plain target as an array of the prediction's dtype: float32 stays float32."""
+    if isinstance(target, Node):
+        return target
+    dtype = getattr(data_of(prediction), "dtype", np.float64)
+    target = operand(user, target, dtype)
+    return target.astype(dtype, copy=False) if isinstance(target, np.ndarray) else target
 
 
 def _labels(target: Any, have: tuple[int, ...], user: str) -> Array:
@@ -96,7 +117,7 @@ def _labels(target: Any, have: tuple[int, ...], user: str) -> Array:
     if np.minimum.reduce(labels) < 0 or np.maximum.reduce(labels) >= have[1]:
         bad = labels[(labels < 0) | (labels >= have[1])][0]
         raise UsageError(f"{user}: label {bad} is not one of the classes 0 to {have[1] - 1}")
-    return labels
+    return labels.astype(np.intp, copy=False)  # int8 would overflow where places are counted
 
 
 def cross_entropy_from_probabilities(probabilities: Any, target: Any) -> Any:
@@ -106,34 +127,40 @@ def cross_entropy_from_probabilities(probabilities: Any, target: Any) -> Any:
 
     Args:
         probabilities: shape (n, classes).
-        target: n integer labels, or probabilities of the same shape; entries where the target is
-            0 count nothing, also where the probability is 0.
+        target: n integer labels, or probabilities of the same shape; 0 · log 0 counts as 0.
     """
+    user = "cross_entropy_from_probabilities"
+    probabilities = operand(user, probabilities)
     have = shape(probabilities)
     if len(have) != 2 or 0 in have:
         raise ShapeError(
-            "cross_entropy_from_probabilities: probabilities must have shape (samples, classes), "
-            f"none 0; got {have}"
+            f"{user}: probabilities must have shape (samples, classes), none 0; got {have}"
         )
-    if shape(target) == have and data_of(target).dtype.kind == "f":
-        counts = data_of(target) != 0.0
-        return -mean(sum(target * log(where(counts, probabilities, 1.0)), axis=1))
-    labels = _labels(target, have, "cross_entropy_from_probabilities")
+    if _are_probabilities(target, have):
+        target = _like(probabilities, target, user)
+        void = (data_of(target) == 0.0) & (data_of(probabilities) == 0.0)
+        return -mean(sum(target * log(where(void, 1.0, probabilities)), axis=1))
+    labels = _labels(target, have, user)
     return -mean(log(index(probabilities, (np.arange(len(labels)), labels))))
 
 
 def mse(prediction: Any, target: Any) -> Any:
     """The mean of (prediction − target)² over all entries."""
-    _same_shape(prediction, target, "mse")
-    away = prediction - target
+    away = _difference(prediction, target, "mse")
     return mean(away * away)
 
 
 def half_squared_error(prediction: Any, target: Any) -> Any:
     """½ Σ (prediction − target)² over all entries, the tutorials' other squared error."""
-    _same_shape(prediction, target, "half_squared_error")
-    away = prediction - target
+    away = _difference(prediction, target, "half_squared_error")
     return 0.5 * sum(away * away)
+
+
+def _difference(prediction: Any, target: Any, user: str) -> Any:
+    prediction = operand(user, prediction)
+    target = _like(prediction, target, user)
+    _same_shape(prediction, target, user)
+    return prediction - target
 
 
 def _same_shape(prediction: Any, target: Any, user: str) -> None:
@@ -165,40 +192,65 @@ def _squared_length(w: Any) -> Any:
 def l2_penalty(parameters: Iterable[Any], strength: float) -> Any:
     """½ · strength · Σ w² over all entries of all parameters given: the penalty of weight decay.
 
+    Raises:
+        DTypeError: for anything in ``parameters`` that is not a node, an array or a number.
+        UsageError: if ``strength`` is not a finite number of at least 0.
+
     >>> import microgradopt as mg
     >>> W = mg.Tensor([[1.0, 2.0]])
     >>> mg.nn.l2_penalty([W], strength=0.1).item()
     0.25
     """
-    weights = list(parameters)
+    weights = _weights(parameters, strength, "l2_penalty")
+    if isinstance(strength, Node):
+        return strength * squares(*weights, strength=1.0) if weights else 0.0
     return squares(*weights, strength=float(strength)) if weights else 0.0
 
 
 def l1_penalty(parameters: Iterable[Any], strength: float) -> Any:
     """strength · Σ |w| over all entries of all parameters given; derivative 0 where w is 0."""
-    return builtins.sum((strength * sum(absolute(w)) for w in parameters), 0.0)
+    weights = _weights(parameters, strength, "l1_penalty")
+    return builtins.sum((strength * sum(absolute(w)) for w in weights), 0.0)
+
+
+def _weights(parameters: Any, strength: Any, user: str) -> list[Any]:
+    """What a penalty is taken of, as a list; a single node is a list of one."""
+    weights = [parameters] if isinstance(parameters, Node) else list(parameters)
+    for w in weights:
+        if not isinstance(w, (Node, np.ndarray, int, float)):
+            raise DTypeError(
+                f"{user}: takes parameters as model.parameters() gives them, got {w!r} among them"
+            )
+    given = data_of(strength)
+    if not isinstance(given, (int, float, np.number, np.ndarray)) or not 0.0 <= given < np.inf:
+        raise UsageError(f"{user}: strength must be a finite number of at least 0, got {given!r}")
+    return weights
 
 
 def hinge(scores: Any, target: Any, margin: float = 1.0) -> Any:
     """The mean hinge (support vector machine) loss.
 
     Args:
-        scores: shape (n,) with targets −1 or 1: mean of max(0, margin − target·score); or shape
-            (n, classes) with n integer labels: mean over samples of Σ over the wrong classes of
-            max(0, score − right score + margin) (Weston and Watkins 1999).
+        scores: with targets −1 or 1 of the same shape, such as (n,): mean of
+            max(0, margin − target·score); or shape (n, classes) with n integer labels: mean over
+            samples of Σ over the wrong classes of max(0, score − right score + margin) (Weston
+            and Watkins 1999).
         target: as said.
         margin: how far a right score must lead to cost nothing.
     """
+    scores = operand("hinge", scores)
     have = shape(scores)
     if not have or 0 in have:
         raise ShapeError(f"hinge: needs scores of shape (n,) or (n, classes), got {have}")
-    if len(have) == 1 or shape(target) == have:
-        _same_shape(scores, target, "hinge")
-        signs = np.asarray(data_of(target))
+    if len(have) != 2 or shape(target) == have:
+        signs = _like(scores, data_of(target), "hinge")
+        _same_shape(scores, signs, "hinge")
         if not np.all(np.abs(signs) == 1):
-            raise UsageError("hinge: targets of scores (n,) must be -1 or 1; use 2 * y - 1")
+            raise UsageError(
+                f"hinge: targets of scores of shape {have} must be -1 or 1; use 2 * y - 1"
+            )
         return mean(relu(margin - scores * signs))
     labels = _labels(target, have, "hinge")
     right = index(scores, (np.arange(len(labels)), labels, None))
-    lead = relu(scores - right + margin)
-    return mean(sum(lead, axis=1)) - margin  # the right class always adds one margin
+    wrong = labels[:, None] != np.arange(have[1])
+    return mean(sum(where(wrong, relu(scores - right + margin), 0.0), axis=1))

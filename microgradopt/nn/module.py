@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from reprlib import recursive_repr
 from typing import Any, Self
 
 from microgradopt.engine.graph import Node
@@ -71,6 +72,7 @@ class Module:
             p.name = name
         return self
 
+    @recursive_repr()
     def __repr__(self) -> str:
         inner = ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if isinstance(v, Module))
         return f"{type(self).__name__}({inner})"
@@ -84,8 +86,8 @@ def _contents(root: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         name, x = stack.pop()
         if id(x) in seen:
             continue
+        seen.add(id(x))
         if isinstance(x, (Module, Node)):
-            seen.add(id(x))
             yield name, x
         children: list[tuple[Any, Any]] = []
         if isinstance(x, Module):

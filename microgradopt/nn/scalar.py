@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from microgradopt.engine.value import Value
 from microgradopt.errors import ShapeError, UsageError
+from microgradopt.nn.arguments import count, sizes
 from microgradopt.nn.module import Module
 from microgradopt.randomness import RandomSource, as_generator
 
@@ -28,8 +31,12 @@ class Neuron(Module):
     def __init__(
         self, nin: int, activation: Activation = Value.relu, *, rng: RandomSource = None
     ) -> None:
-        if nin < 1:
-            raise UsageError(f"Neuron: needs at least 1 input, got {nin!r}")
+        if activation is not None and not callable(activation):
+            raise UsageError(
+                f"Neuron: activation must be a function such as mg.tanh, or None for a linear "
+                f"neuron; got {activation!r}"
+            )
+        nin = count("Neuron", "the number of inputs", nin)
         rng = as_generator(rng)
         self.w = [Value(rng.uniform(-1.0, 1.0)) for _ in range(nin)]
         self.b = Value(0.0)
@@ -37,6 +44,7 @@ class Neuron(Module):
         self.name_parameters()
 
     def forward(self, x: Sequence[Any]) -> Value:
+        x = _inputs(x)
         if len(x) != len(self.w):
             raise ShapeError(f"a neuron with {len(self.w)} weights was given {len(x)} inputs")
         total = self.b
@@ -59,13 +67,13 @@ class Layer(Module):
         *,
         rng: RandomSource = None,
     ) -> None:
-        if nout < 1:
-            raise UsageError(f"Layer: needs at least 1 neuron, got {nout!r}")
+        nout = count("Layer", "the number of neurons", nout)
         rng = as_generator(rng)
         self.neurons = [Neuron(nin, activation, rng=rng) for _ in range(nout)]
         self.name_parameters()
 
     def forward(self, x: Sequence[Any]) -> Any:
+        x = _inputs(x)
         out = [neuron.forward(x) for neuron in self.neurons]
         return out[0] if len(out) == 1 else out
 
@@ -89,26 +97,35 @@ class MLP(Module):
         *,
         rng: RandomSource = None,
     ) -> None:
-        if isinstance(nouts, int) or not list(nouts):
-            raise UsageError(f"MLP: nouts lists the layers' sizes, such as [16, 1]; got {nouts!r}")
+        nouts = sizes("MLP", nouts)
         rng = as_generator(rng)
         kinds = [activation] * (len(nouts) - 1) + [final]
-        sizes = [nin, *nouts]
-        self.layers = [Layer(a, b, f, rng=rng) for a, b, f in zip(sizes, nouts, kinds)]
+        ins = [nin, *nouts]
+        self.layers = [Layer(a, b, f, rng=rng) for a, b, f in zip(ins, nouts, kinds)]
         self.name_parameters()
 
     def forward(self, x: Sequence[Any]) -> Any:
         for layer in self.layers:
-            x = layer(x if isinstance(x, Sequence) else _as_sequence(x))
+            x = layer(x)
         return x
 
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(map(repr, self.layers))}]"
 
 
-def _as_sequence(x: Any) -> Sequence[Any]:
-    """A single neuron's output, or an array's row, as the next layer's inputs."""
-    return [x] if isinstance(x, Value) else list(x)
+def _inputs(x: Any) -> Sequence[Any]:
+    """One sample as a sequence: a list, an array's row, or a single neuron's output."""
+    if isinstance(x, (list, tuple)):
+        return x
+    if isinstance(x, Value):
+        return [x]
+    if getattr(x, "ndim", 1) != 1 or not np.iterable(x):
+        what = f"shape {np.shape(x)}" if np.ndim(x) else f"{type(x).__name__} {x!r}"
+        raise ShapeError(
+            f"neurons take one sample, a sequence of numbers, got {what}; for several samples "
+            "write [model(row) for row in X]"
+        )
+    return x.tolist() if isinstance(x, np.ndarray) else list(x)
 
 
 def _name(activation: Activation) -> str:

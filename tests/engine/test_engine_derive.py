@@ -83,7 +83,9 @@ def test_errors_of_functions_that_do_not_return_a_number():
 
 def test_errors_of_arguments_that_cannot_be_differentiated():
     for bad in (np.array([1, 2]), np.array([True])):
-        with pytest.raises(DTypeError, match=r"cannot be differentiated; use array\.astype\(float\)"):
+        with pytest.raises(
+            DTypeError, match=r"cannot be differentiated; use array\.astype\(float\)"
+        ):
             mg.grad(mg.sum)(bad)
     with pytest.raises(DTypeError, match="str"):
         mg.grad(mg.sin)("a")
@@ -93,7 +95,9 @@ def test_errors_of_arguments_that_cannot_be_differentiated():
         mg.grad(mg.sum)(np.array([1j]))
 
 
-@pytest.mark.parametrize("constant", [7.0, 7, np.float32(7.0), np.array(7.0), mg.Value(7.0), mg.Tensor(7.0)])
+@pytest.mark.parametrize(
+    "constant", [7.0, 7, np.float32(7.0), np.array(7.0), mg.Value(7.0), mg.Tensor(7.0)]
+)
 def test_functions_that_do_not_depend_on_their_input(constant):
     f = lambda x: constant  # noqa: E731
     assert mg.grad(f)(2.0) == 0.0
@@ -136,7 +140,7 @@ def test_vjp_and_jvp_of_structures():
 
 
 def test_vjp_of_the_same_result_twice():
-    x, = mg.vjp(lambda x: (lambda y: (y, y))(x * 2), 3.0)[1]((1.0, 10.0))
+    (x,) = mg.vjp(lambda x: (lambda y: (y, y))(x * 2), 3.0)[1]((1.0, 10.0))
     assert x == 22.0
 
 
@@ -162,11 +166,15 @@ def test_cotangents_and_tangents_are_never_aliased():
 
 def test_shapes_of_cotangents_and_tangents_are_checked():
     pull = mg.vjp(lambda x: x * 2, X)[1]
-    with pytest.raises(ShapeError, match=r"the cotangent has shape \(2,\) where the result has \(3,\)"):
+    with pytest.raises(
+        ShapeError, match=r"the cotangent has shape \(2,\) where the result has \(3,\)"
+    ):
         pull(np.ones(2))
     with pytest.raises(UsageError, match=r"2 part\(s\), the result has 1"):
         pull((X, X))
-    with pytest.raises(ShapeError, match=r"the tangents has shape \(\) where the primals has \(3,\)"):
+    with pytest.raises(
+        ShapeError, match=r"the tangents has shape \(\) where the primals has \(3,\)"
+    ):
         mg.jvp(mg.sum, (X,), (1.0,))
     with pytest.raises(UsageError, match="0 part"):
         mg.jvp(mg.sum, (X,), ())
@@ -183,21 +191,24 @@ def test_pull_may_be_called_often_and_with_nodes():
 # Jacobians and Hessians
 
 
-@pytest.mark.parametrize(("f", "x", "expected"), [
-    (lambda x: x * x, 3.0, 6.0),
-    (lambda x: x * x, X, np.diag(2 * X)),
-    (mg.sum, X, np.ones(3)),
-    (lambda x: M @ x, X, M),
-    (lambda x: x @ X, M, np.stack([np.stack([X, 0 * X]), np.stack([0 * X, X])])),
-    (lambda x: x * X, 2.0, X),
-    (lambda x: mg.sum(x, keepdims=True), X, np.ones((1, 3))),
-    (lambda x: mg.reshape(x, (1,)), 2.0, np.ones(1)),
-    (lambda x: x * x, np.array(3.0), np.array(6.0)),
-    (lambda x: x * 1.0, np.zeros(0), np.zeros((0, 0))),
-    (mg.sum, np.zeros(0), np.zeros(0)),
-    (lambda x: mg.reshape(x[:0], (0, 2)), X, np.zeros((0, 2, 3))),
-    (lambda x: mg.stack([x, 1.0, x * x]), 3.0, np.array([1.0, 0.0, 6.0])),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("f", "x", "expected"),
+    [
+        (lambda x: x * x, 3.0, 6.0),
+        (lambda x: x * x, X, np.diag(2 * X)),
+        (mg.sum, X, np.ones(3)),
+        (lambda x: M @ x, X, M),
+        (lambda x: x @ X, M, np.stack([np.stack([X, 0 * X]), np.stack([0 * X, X])])),
+        (lambda x: x * X, 2.0, X),
+        (lambda x: mg.sum(x, keepdims=True), X, np.ones((1, 3))),
+        (lambda x: mg.reshape(x, (1,)), 2.0, np.ones(1)),
+        (lambda x: x * x, np.array(3.0), np.array(6.0)),
+        (lambda x: x * 1.0, np.zeros(0), np.zeros((0, 0))),
+        (mg.sum, np.zeros(0), np.zeros(0)),
+        (lambda x: mg.reshape(x[:0], (0, 2)), X, np.zeros((0, 2, 3))),
+        (lambda x: mg.stack([x, 1.0, x * x]), 3.0, np.array([1.0, 0.0, 6.0])),
+    ],
+)
 def test_jacobians_of_every_shape(f, x, expected):
     J = mg.jacobian(f)(x)
     assert type(J) is type(expected)
@@ -215,9 +226,13 @@ def test_forward_and_reverse_jacobians_agree():
     for f in (tall, wide):
         rows = mg.jacobian(f)(X)
         for i in range(3):
-            np.testing.assert_allclose(mg.jvp(f, (X,), (np.eye(3)[i],))[1], rows[:, i], rtol=1e-13, atol=1e-15)
+            np.testing.assert_allclose(
+                mg.jvp(f, (X,), (np.eye(3)[i],))[1], rows[:, i], rtol=1e-13, atol=1e-15
+            )
         for j in range(len(rows)):
-            np.testing.assert_allclose(mg.vjp(f, X)[1](np.eye(len(rows))[j])[0], rows[j], rtol=1e-13, atol=1e-15)
+            np.testing.assert_allclose(
+                mg.vjp(f, X)[1](np.eye(len(rows))[j])[0], rows[j], rtol=1e-13, atol=1e-15
+            )
 
 
 def test_jacobian_argnums_and_errors():
@@ -237,10 +252,15 @@ def test_hessians():
     np.testing.assert_allclose(H, expected, rtol=1e-14)
     assert mg.hessian(lambda x: x**4)(2.0) == 48.0
     assert mg.hessian(lambda A: mg.sum(A @ A.T))(M).shape == (2, 3, 2, 3)
-    np.testing.assert_array_equal(mg.hessian(lambda a, x: mg.sum(a * x * x), 1)(2.0, X), 4 * np.eye(3))
+    np.testing.assert_array_equal(
+        mg.hessian(lambda a, x: mg.sum(a * x * x), 1)(2.0, X), 4 * np.eye(3)
+    )
     v = np.array([1.0, 2.0, 3.0])
-    np.testing.assert_allclose(mg.hvp(lambda x: mg.logsumexp(x) ** 2, X, v),
-                               mg.hessian(lambda x: mg.logsumexp(x) ** 2)(X) @ v, rtol=1e-12)  # fmt: skip
+    np.testing.assert_allclose(
+        mg.hvp(lambda x: mg.logsumexp(x) ** 2, X, v),
+        mg.hessian(lambda x: mg.logsumexp(x) ** 2)(X) @ v,
+        rtol=1e-12,
+    )
     tree = mg.hvp(lambda t: t["a"] ** 2 * t["b"][0], {"a": 3.0, "b": [5.0]}, {"a": 1.0, "b": [0.0]})
     assert tree == {"a": 10.0, "b": [6.0]}
 

@@ -15,7 +15,9 @@ import microgradopt as mg
 from microgradopt.engine.graph import Node, Primitive, ancestors
 from microgradopt.errors import DTypeError, GraphError, StaleGraphError, UsageError
 
-both_kinds = pytest.mark.parametrize("leaf", [mg.Value, lambda x, **o: mg.Tensor([x], **o)], ids=["Value", "Tensor"])
+both_kinds = pytest.mark.parametrize(
+    "leaf", [mg.Value, lambda x, **o: mg.Tensor([x], **o)], ids=["Value", "Tensor"]
+)
 
 
 @both_kinds
@@ -267,7 +269,7 @@ def test_a_pickle_of_an_unknown_primitive_says_so():
     row = mg.elementwise("only_here_once", array=np.exp, partials=(lambda out, x: out,))
     data = pickle.dumps(row(mg.Value(1.0)))
     del Primitive.table["only_here_once"]
-    with pytest.raises(UsageError, match="only_here_once.*import the module"):
+    with pytest.raises(UsageError, match=r"only_here_once.*import the module"):
         pickle.loads(data)
 
 
@@ -307,7 +309,7 @@ def test_deep_chains_of_functional_derivatives():
             x = x + 0.001 * mg.sin(x)
         return x
 
-    y, slope = mg.jvp(f, (1.0,), (1.0,))
+    _, slope = mg.jvp(f, (1.0,), (1.0,))
     np.testing.assert_allclose(mg.grad(f)(1.0), slope, rtol=1e-12)
     assert mg.hvp(f, 1.0, 1.0) != 0.0
 

@@ -88,7 +88,9 @@ RESULTS = [
 
 
 @every_kind
-@pytest.mark.parametrize(("f", "xs", "expected"), [r[1:] for r in RESULTS], ids=[r[0] for r in RESULTS])
+@pytest.mark.parametrize(
+    ("f", "xs", "expected"), [r[1:] for r in RESULTS], ids=[r[0] for r in RESULTS]
+)
 def test_results_are_ieee(kind, f, xs, expected):
     got = kind(f, *xs)
     assert got == expected or (math.isnan(got) and math.isnan(expected))

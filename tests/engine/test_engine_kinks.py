@@ -75,12 +75,18 @@ def test_first_derivatives_at_kinks(way, f, xs, slopes):
 
 
 SECOND = [
-    ("abs", mg.abs, 0.0, 0.0), ("relu", mg.relu, 0.0, 0.0), ("x**0", lambda x: x**0, 0.0, 0.0),
-    ("x**1", lambda x: x**1, 0.0, 0.0), ("x**2", lambda x: x**2, 0.0, 2.0),
-    ("x**3", lambda x: x**3, 0.0, 0.0), ("x**y", lambda x: x**mg.Value(2.0), 0.0, 2.0),
-    ("x*relu", lambda x: x * mg.relu(x), 0.0, 0.0), ("square", mg.square, 0.0, 2.0),
-    ("max(x, x²)", lambda x: mg.maximum(x, x * x), 1.0, 1.0), ("(-2)**3", lambda x: x**3, -2.0, -12.0),
-]  # fmt: skip
+    ("abs", mg.abs, 0.0, 0.0),
+    ("relu", mg.relu, 0.0, 0.0),
+    ("x**0", lambda x: x**0, 0.0, 0.0),
+    ("x**1", lambda x: x**1, 0.0, 0.0),
+    ("x**2", lambda x: x**2, 0.0, 2.0),
+    ("x**3", lambda x: x**3, 0.0, 0.0),
+    ("x**y", lambda x: x ** mg.Value(2.0), 0.0, 2.0),
+    ("x*relu", lambda x: x * mg.relu(x), 0.0, 0.0),
+    ("square", mg.square, 0.0, 2.0),
+    ("max(x, x²)", lambda x: mg.maximum(x, x * x), 1.0, 1.0),
+    ("(-2)**3", lambda x: x**3, -2.0, -12.0),
+]
 
 
 @pytest.mark.parametrize(("f", "x", "slope"), [s[1:] for s in SECOND], ids=[s[0] for s in SECOND])
@@ -104,11 +110,17 @@ def test_ties_in_reductions_split_evenly():
 
 def test_norms_have_derivative_0_at_the_zero_vector():
     for order in (None, 1, 2, 3, 0.5, np.inf, 0):
-        np.testing.assert_array_equal(mg.grad(lambda x, o=order: mg.norm(x, o))(np.zeros(3)), np.zeros(3))
-        np.testing.assert_array_equal(mg.jvp(lambda x, o=order: mg.norm(x, o), (np.zeros(3),), (np.ones(3),))[1], 0.0)
+        np.testing.assert_array_equal(
+            mg.grad(lambda x, o=order: mg.norm(x, o))(np.zeros(3)), np.zeros(3)
+        )
+        np.testing.assert_array_equal(
+            mg.jvp(lambda x, o=order: mg.norm(x, o), (np.zeros(3),), (np.ones(3),))[1], 0.0
+        )
     np.testing.assert_array_equal(mg.hvp(mg.norm, np.zeros(2), np.ones(2)), np.zeros(2))
     rows = np.array([[3.0, 4.0], [0.0, 0.0]])
-    np.testing.assert_allclose(mg.grad(lambda x: mg.sum(mg.norm(x, axis=1)))(rows), [[0.6, 0.8], [0.0, 0.0]])
+    np.testing.assert_allclose(
+        mg.grad(lambda x: mg.sum(mg.norm(x, axis=1)))(rows), [[0.6, 0.8], [0.0, 0.0]]
+    )
 
 
 def test_the_spread_of_equal_entries_has_derivative_0():
@@ -129,7 +141,7 @@ LEAKS = [
     ("relu", lambda x: mg.relu(x * 1.0) + mg.relu(-mg.sqrt(x)), 0.0, 0.0),
     ("deeper", lambda x: mg.where(x > 0, mg.exp(mg.sqrt(mg.sqrt(x))), x), 0.0, 1.0),
     ("clip", lambda x: mg.clip(mg.sqrt(x), 1.0, 2.0), 0.0, 0.0),
-]  # fmt: skip
+]
 
 
 @every_way
@@ -138,9 +150,20 @@ def test_a_branch_not_taken_leaks_no_nan(way, f, x, slope):
     np.testing.assert_array_equal(way(f, x), [slope])
 
 
-SECOND_LEAKS = {"sqrt at 0": 0.0, "sqrt below": 0.0, "log at 0": 0.0, "log below": 0.0, "1/x": 0.0,
-                "overflow": 0.0, "overflow beneath": 0.0, "nan": 0.0, "inf": 0.0, "power": 2.0,
-                "deeper": 0.0, "clip": 0.0}  # fmt: skip
+SECOND_LEAKS = {
+    "sqrt at 0": 0.0,
+    "sqrt below": 0.0,
+    "log at 0": 0.0,
+    "log below": 0.0,
+    "1/x": 0.0,
+    "overflow": 0.0,
+    "overflow beneath": 0.0,
+    "nan": 0.0,
+    "inf": 0.0,
+    "power": 2.0,
+    "deeper": 0.0,
+    "clip": 0.0,
+}
 
 
 @pytest.mark.parametrize("name", SECOND_LEAKS)
@@ -151,7 +174,9 @@ def test_a_branch_not_taken_leaks_no_nan_into_second_derivatives(name):
     assert mg.hvp(f, x, 1.0) == expected
     assert mg.grad(lambda t: mg.jvp(f, (t,), (1.0,))[1])(x) == expected
     assert mg.jvp(lambda t: mg.jvp(f, (t,), (1.0,))[1], (x,), (1.0,))[1] == expected
-    np.testing.assert_array_equal(mg.hvp(lambda t: mg.sum(f(t)), np.full(2, x), np.ones(2)), np.full(2, expected))
+    np.testing.assert_array_equal(
+        mg.hvp(lambda t: mg.sum(f(t)), np.full(2, x), np.ones(2)), np.full(2, expected)
+    )
 
 
 def test_where_among_several_entries():
@@ -162,7 +187,13 @@ def test_where_among_several_entries():
 
 def test_where_takes_conditions_of_every_kind():
     x, y = mg.Tensor([1.0, 2.0]), mg.Value(5.0)
-    for condition in (np.array([True, False]), [True, False], np.array([1, 0]), mg.Tensor([3.0, 0.0]), [2.0, 0.0]):
+    for condition in (
+        np.array([True, False]),
+        [True, False],
+        np.array([1, 0]),
+        mg.Tensor([3.0, 0.0]),
+        [2.0, 0.0],
+    ):
         np.testing.assert_array_equal(mg.where(condition, x, y).data, [1.0, 5.0])
     picked = mg.where(mg.Value(0.0), x, y)
     np.testing.assert_array_equal(picked.data, [5.0, 5.0])

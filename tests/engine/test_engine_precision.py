@@ -1,4 +1,4 @@
-"""Far out, functions and derivatives keep full relative precision; the references are correctly rounded."""
+"""Far out, functions and derivatives keep full relative precision."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ REFERENCES = [
     ("expm1", -40.0, -1.0, 4.248354255291589e-18, 4.248354255291589e-18),
     ("expm1", -1e-12, -9.999999999995e-13, 0.999999999999, 0.999999999999),
     ("expm1", 1e-12, 1.0000000000005e-12, 1.000000000001, 1.000000000001),
-    ("expm1", 40.0, 2.3538526683702e+17, 2.3538526683702e+17, 2.3538526683702e+17),
-    ("expm1", 700.0, 1.0142320547350045e+304, 1.0142320547350045e+304, 1.0142320547350045e+304),
+    ("expm1", 40.0, 2.3538526683702e17, 2.3538526683702e17, 2.3538526683702e17),
+    ("expm1", 700.0, 1.0142320547350045e304, 1.0142320547350045e304, 1.0142320547350045e304),
     ("log1p", 1e-12, 9.999999999995e-13, 0.999999999999, -0.999999999998),
     ("log1p", -1e-12, -1.0000000000005e-12, 1.000000000001, -1.000000000002),
     ("log1p", 1000000000000.0, 27.63102111592955, 9.99999999999e-13, -9.99999999998e-25),
-    ("log1p", 1e+300, 690.7755278982137, 1e-300, -0.0),
+    ("log1p", 1e300, 690.7755278982137, 1e-300, -0.0),
     ("arctan", -1000.0, -1.5697963271282298, 9.99999000001e-07, 1.999996000006e-09),
     ("arctan", 1000.0, 1.5697963271282298, 9.99999000001e-07, -1.999996000006e-09),
     ("arctan", 1e-09, 1e-09, 1.0, -2e-09),
@@ -49,23 +49,24 @@ REFERENCES = [
     ("arccosh", 1.000001, 0.00141421344446382, 707.1066044390042, -353553479.0251505),
     ("arccosh", 1000000.0, 14.508657738523969, 1.0000000000005e-06, -1.0000000000015e-12),
     ("arcsin", 0.999999, 1.5693821131146521, 707.1069579531425, 353553302.1895767),
-    ("cosh", -700.0, 5.0711602736750225e+303, -5.0711602736750225e+303, 5.0711602736750225e+303),
-    ("cosh", 700.0, 5.0711602736750225e+303, 5.0711602736750225e+303, 5.0711602736750225e+303),
+    ("cosh", -700.0, 5.0711602736750225e303, -5.0711602736750225e303, 5.0711602736750225e303),
+    ("cosh", 700.0, 5.0711602736750225e303, 5.0711602736750225e303, 5.0711602736750225e303),
     ("cosh", 1e-09, 1.0, 1e-09, 1.0),
     ("tan", 1.5707, 10381.327417569786, 107771959.95078617, 2237632005364.659),
     ("tan", 1e-09, 1e-09, 1.0, 2e-09),
     ("exp", -700.0, 9.85967654375977e-305, 9.85967654375977e-305, 9.85967654375977e-305),
-    ("exp", 700.0, 1.0142320547350045e+304, 1.0142320547350045e+304, 1.0142320547350045e+304),
-    ("log", 1e-150, -345.38776394910684, 1e+150, -1e+300),
-    ("log", 1e+150, 345.38776394910684, 1e-150, -1e-300),
+    ("exp", 700.0, 1.0142320547350045e304, 1.0142320547350045e304, 1.0142320547350045e304),
+    ("log", 1e-150, -345.38776394910684, 1e150, -1e300),
+    ("log", 1e150, 345.38776394910684, 1e-150, -1e-300),
     ("cbrt", -1000000000.0, -1000.0, 3.3333333333333335e-07, 2.2222222222222224e-16),
     ("cbrt", 1e-09, 0.001, 333333.3333333333, -222222222222222.2),
-    ("cbrt", 1e+120, 1e+40, 3.3333333333333335e-81, -2.2222222222222223e-201),
+    ("cbrt", 1e120, 1e40, 3.3333333333333335e-81, -2.2222222222222223e-201),
 ]
 
 
-@pytest.mark.parametrize(("name", "x", "y", "first", "second"), REFERENCES,
-                         ids=[f"{r[0]}({r[1]})" for r in REFERENCES])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "x", "y", "first", "second"), REFERENCES, ids=[f"{r[0]}({r[1]})" for r in REFERENCES]
+)
 def test_values_and_derivatives_far_out(name, x, y, first, second):
     f = getattr(mg, name)
     for got in (f(x), f(mg.Value(x)).data, f(mg.Tensor(x)).data, f(np.array([x]))[0]):
@@ -96,9 +97,13 @@ def test_softmax_and_logsumexp_do_not_feel_a_shift(shift):
     np.testing.assert_allclose(mg.grad(mg.logsumexp)(far), p, rtol=3e-13)
     np.testing.assert_allclose(mg.log_softmax(far), x - np.log(np.sum(np.exp(x))), rtol=4e-15)
     e = np.eye(4)
-    np.testing.assert_allclose(mg.jacobian(mg.softmax)(far), np.diag(p) - np.outer(p, p), rtol=1e-12, atol=1e-25)
+    np.testing.assert_allclose(
+        mg.jacobian(mg.softmax)(far), np.diag(p) - np.outer(p, p), rtol=1e-12, atol=1e-25
+    )
     np.testing.assert_allclose(mg.jacobian(mg.log_softmax)(far), e - p, rtol=1e-12)
-    np.testing.assert_allclose(mg.hessian(mg.logsumexp)(far), np.diag(p) - np.outer(p, p), rtol=1e-11, atol=1e-25)
+    np.testing.assert_allclose(
+        mg.hessian(mg.logsumexp)(far), np.diag(p) - np.outer(p, p), rtol=1e-11, atol=1e-25
+    )
 
 
 def test_softmax_of_far_apart_entries():
@@ -119,7 +124,10 @@ def test_small_numbers_survive():
 
 
 def test_norm_neither_overflows_nor_underflows():
-    for dtype, sizes in ((np.float64, (1e-300, 1e-160, 1e160, 1e300)), (np.float32, (1e-37, 1e-25, 1e25, 1e37))):
+    for dtype, sizes in (
+        (np.float64, (1e-300, 1e-160, 1e160, 1e300)),
+        (np.float32, (1e-37, 1e-25, 1e25, 1e37)),
+    ):
         for size in sizes:
             x = (np.array([3.0, 4.0]) * size).astype(dtype)
             assert mg.norm(x).dtype == dtype
@@ -137,6 +145,8 @@ def test_variance_of_numbers_far_from_0():
 
 def test_hypot_and_arctan2_of_extremes():
     for size in (1e-300, 1e300):
-        np.testing.assert_allclose(mg.grad(mg.hypot, (0, 1))(3 * size, 4 * size), (0.6, 0.8), rtol=1e-15)
+        np.testing.assert_allclose(
+            mg.grad(mg.hypot, (0, 1))(3 * size, 4 * size), (0.6, 0.8), rtol=1e-15
+        )
         slopes = np.array(mg.grad(mg.arctan2, (0, 1))(3 * size, 4 * size)) * size
         np.testing.assert_allclose(slopes, (4 / 25, -3 / 25), rtol=1e-14)

@@ -14,7 +14,18 @@ from microgradopt.errors import DTypeError
 
 
 @pytest.mark.parametrize(
-    "data", [3, 3.0, True, np.float64(3), np.float32(3), np.int8(3), np.bool_(True), np.array(3), np.array(3.0)]
+    "data",
+    [
+        3,
+        3.0,
+        True,
+        np.float64(3),
+        np.float32(3),
+        np.int8(3),
+        np.bool_(True),
+        np.array(3),
+        np.array(3.0),
+    ],
 )
 def test_data_is_a_float(data):
     v = Value(data)
@@ -24,7 +35,9 @@ def test_data_is_a_float(data):
     assert type(v.data) is float
 
 
-@pytest.mark.parametrize("bad", ["3", None, 1j, [3.0], (1,), np.array([3.0]), np.array(1j), np.complex128(1), {}])
+@pytest.mark.parametrize(
+    "bad", ["3", None, 1j, [3.0], (1,), np.array([3.0]), np.array(1j), np.complex128(1), {}]
+)
 def test_other_data_are_refused(bad):
     with pytest.raises(DTypeError, match=r"a Value holds one real number.*mg\.Tensor for arrays"):
         Value(bad)
@@ -42,10 +55,15 @@ OPERATORS = [operator.add, operator.sub, operator.mul, operator.truediv, operato
 
 
 @pytest.mark.parametrize("op", OPERATORS)
-@pytest.mark.parametrize("other", [2.5, 3, True, np.float64(1.5), np.float32(0.5), np.int64(2), np.bool_(True)])
+@pytest.mark.parametrize(
+    "other", [2.5, 3, True, np.float64(1.5), np.float32(0.5), np.int64(2), np.bool_(True)]
+)
 def test_operators_with_numbers_on_both_sides(op, other):
     for x in (1.75, 0.25):
-        for y, expected in ((op(Value(x), other), op(x, float(other))), (op(other, Value(x)), op(float(other), x))):
+        for y, expected in (
+            (op(Value(x), other), op(x, float(other))),
+            (op(other, Value(x)), op(float(other), x)),
+        ):
             assert type(y) is Value
             assert type(y.data) is float
             assert y.data == pytest.approx(expected, rel=1e-15)
@@ -84,7 +102,13 @@ def test_augmented_assignment_makes_a_new_node():
 
 def test_order_is_that_of_numbers_and_plain():
     a, b = Value(1.0), Value(2.0)
-    for result, expected in ((a < b, True), (a > b, False), (a <= 1.0, True), (b <= 2, True), (a < np.float64(0), False)):
+    for result, expected in (
+        (a < b, True),
+        (a > b, False),
+        (a <= 1.0, True),
+        (b <= 2, True),
+        (a < np.float64(0), False),
+    ):
         assert result == expected
         assert isinstance(result, (bool, np.bool_))
     assert type(a < b) is bool
@@ -120,7 +144,9 @@ def test_detach_keeps_data_and_name_only():
     assert not Value(1.0, requires_grad=False).requires_grad
 
 
-@pytest.mark.parametrize("bad", ["a", None, 1j, object(), {}, np.complex128(1j), np.array(["a"]), np.array([1j])])
+@pytest.mark.parametrize(
+    "bad", ["a", None, 1j, object(), {}, np.complex128(1j), np.array(["a"]), np.array([1j])]
+)
 def test_operands_of_other_kinds_are_refused_with_advice(bad):
     x = Value(2.0)
     for op in OPERATORS:
