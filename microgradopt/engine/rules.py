@@ -465,7 +465,8 @@ def check_axis(axis: Any, ndim: int, user: str) -> Any:
                 f"{user}: axis {a} is out of range for an array of {ndim} dimension(s); "
                 f"use {-ndim} to {ndim - 1}"
                 if ndim
-                else f"{user}: axis {a} is out of range: the operand is 0-dimensional, leave axis out"
+                else f"{user}: axis {a} is out of range: the operand is 0-dimensional, "
+                "leave axis out"
             )
     axes = tuple(int(a) % ndim for a in given)
     if len(set(axes)) != len(axes):

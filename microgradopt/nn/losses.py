@@ -189,7 +189,7 @@ def _squared_length(w: Any) -> Any:
     return np.dot(flat, flat)
 
 
-def l2_penalty(parameters: Iterable[Any], strength: float) -> Any:
+def l2_penalty(parameters: Iterable[Any], strength: Any) -> Any:
     """½ · strength · Σ w² over all entries of all parameters given: the penalty of weight decay.
 
     Raises:
@@ -207,7 +207,7 @@ def l2_penalty(parameters: Iterable[Any], strength: float) -> Any:
     return squares(*weights, strength=float(strength)) if weights else 0.0
 
 
-def l1_penalty(parameters: Iterable[Any], strength: float) -> Any:
+def l1_penalty(parameters: Iterable[Any], strength: Any) -> Any:
     """strength · Σ |w| over all entries of all parameters given; derivative 0 where w is 0."""
     weights = _weights(parameters, strength, "l1_penalty")
     return builtins.sum((strength * sum(absolute(w)) for w in weights), 0.0)

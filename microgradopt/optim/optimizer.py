@@ -48,8 +48,9 @@ class Optimizer:
         active = {name: p for name, p in self.params.items() if p.grad is not None}
         gradients: Named = {name: _usable(name, p) for name, p in active.items()}
         data: Named = {name: p._data for name, p in active.items()}
-        updates, state = self.transform.update(gradients, self.state, data, self.steps + 1)
-        moved = {name: data[name] + updates[name] for name in active}
+        with np.errstate(all="ignore"):
+            updates, state = self.transform.update(gradients, self.state, data, self.steps + 1)
+            moved = {name: p._accept(data[name] + updates[name]) for name, p in active.items()}
         for name, p in active.items():
             p.assign(moved[name])
         self.state, self.steps = state, self.steps + 1
@@ -63,11 +64,20 @@ def _named(params: Iterable[Any], user: str) -> dict[str, Node]:
     """Parameters by name: their own names where given and unique, else numbers."""
     if isinstance(params, Node):
         raise UsageError(f"{user}: params must be a list of parameters; write {user}([p], …)")
+    if not np.iterable(params) or isinstance(params, (str, dict)):
+        raise UsageError(
+            f"{user}: params must be a list of parameters, got {type(params).__name__}; "
+            "write model.parameters(), or list(named.items()) for a dict"
+        )
     named: dict[str, Node] = {}
     for i, entry in enumerate(params):
-        given, p = entry if isinstance(entry, tuple) and len(entry) == 2 else (None, entry)
+        pair = isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str)
+        given, p = entry if pair else (None, entry)
         if not isinstance(p, Node):
-            raise DTypeError(f"{user}: a parameter must be a Value or Tensor, got {entry!r}")
+            raise DTypeError(
+                f"{user}: a parameter must be a Value or Tensor, or a pair (name, parameter), "
+                f"got {entry!r}"
+            )
         if p.op is not None or not p.requires_grad:
             raise UsageError(
                 f"{user}: {describe(p)} is not a leaf that requires a gradient, so it cannot be "
@@ -76,29 +86,37 @@ def _named(params: Iterable[Any], user: str) -> dict[str, Node]:
         if any(p is other for other in named.values()):
             raise UsageError(f"{user}: {describe(p)} is in params twice")
         name = given or p.name or str(i)
-        named[name if name not in named else f"{i}.{name}"] = p
+        while name in named:
+            name = f"{i}.{name}"
+        named[name] = p
     if not named:
         raise UsageError(f"{user}: params is empty; a generator can be used up only once")
     return named
 
 
 def _usable(name: str, p: Node) -> Any:
-    """The gradient of a parameter, refused when it would spoil the parameter."""
-    g = p.grad
-    if isinstance(p._data, float):
-        if not math.isfinite(g):
+    """The gradient of a parameter in its form, refused when it would spoil the parameter."""
+    data = p._data
+    if p.grad.__class__ is float and data.__class__ is float:
+        if not math.isfinite(p.grad):
             raise NonFiniteError(_not_finite(name, 1))
-        return float(g)
-    if not isinstance(g, np.ndarray) or g.shape != p._data.shape:
+        return p.grad
+    g = np.asarray(p.grad)
+    if g.shape != np.shape(data):
         raise ShapeError(
-            f"the gradient of {name!r} has shape {np.shape(g)}, the parameter {p._data.shape}"
+            f"the gradient of {name!r} has shape {g.shape}, the parameter {np.shape(data)}"
         )
-    flat = g.ravel(order="K")
-    if not math.isfinite(float(np.dot(flat, flat))):  # quick, but may overflow: then look closely
+    if g.dtype.kind not in "fiu":
+        raise DTypeError(f"the gradient of {name!r} must hold real numbers, got dtype {g.dtype}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        g = g.astype(np.asarray(data).dtype, copy=False)
+        flat = g.ravel(order="K")
+        length = float(np.dot(flat, flat))
+    if not math.isfinite(length):  # quick, but may overflow: then look closely
         bad = int(np.count_nonzero(~np.isfinite(g)))
         if bad:
             raise NonFiniteError(_not_finite(name, bad))
-    return g
+    return float(g) if isinstance(data, float) else g
 
 
 def _not_finite(name: str, bad: int) -> str:

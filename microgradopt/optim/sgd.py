@@ -49,7 +49,7 @@ class SGD(Optimizer):
         params: Iterable[Any],
         lr: Hyper = 1e-3,
         momentum: Hyper = 0.0,
-        dampening: float = 0.0,
+        dampening: Hyper = 0.0,
         weight_decay: Hyper = 0.0,
         nesterov: bool = False,
         *,

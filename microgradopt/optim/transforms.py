@@ -10,6 +10,7 @@ parameters. Updates are written with operators and the library's functions only.
 """
 
 import math
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -55,9 +56,19 @@ def chain(*transforms: Transform) -> Transform:
     return Transform(init, update)
 
 
-def at(hyper: Hyper, step: int) -> float:
-    """A hyper-parameter at a step, which counts from 1: a number, or a schedule of the step."""
-    return hyper(step) if callable(hyper) else hyper
+def at(hyper: Hyper, step: int, low: float = 0.0) -> float:
+    """A hyper-parameter at a step, which counts from 1: a number, or a schedule of the step.
+
+    A plain float, since NumPy's own would turn float32 parameters into float64.
+
+    Raises:
+        UsageError: if a schedule gives no number, or one that is not finite or below ``low``.
+    """
+    if not callable(hyper):
+        return float(hyper)
+    value = hyper(step)
+    check_hyper("schedule", f"its value at step {step}", value, low)
+    return float(value)
 
 
 def add_decayed_weights(weight_decay: Hyper) -> Transform:
@@ -74,7 +85,7 @@ def scale(factor: Hyper) -> Transform:
     """factor·g."""
 
     def apply(g: Named, params: Named, step: int) -> Named:
-        f = at(factor, step)
+        f = at(factor, step, low=-math.inf)
         return {name: f * g[name] for name in g}
 
     return stateless(apply)
@@ -82,10 +93,10 @@ def scale(factor: Hyper) -> Transform:
 
 def scale_by_learning_rate(lr: Hyper) -> Transform:
     """−lr·g, the step down the slope."""
-    return scale((lambda step: -lr(step)) if callable(lr) else -lr)
+    return scale(lambda step: -at(lr, step))
 
 
-def momentum(mu: Hyper, dampening: float = 0.0, nesterov: bool = False) -> Transform:
+def momentum(mu: Hyper, dampening: Hyper = 0.0, nesterov: bool = False) -> Transform:
     """torch's momentum: b ← μ·b + (1 − dampening)·g, the first b being g itself.
 
     Gives b, or with ``nesterov`` g + μ·b (Sutskever et al. 2013, in torch's form).
@@ -93,8 +104,8 @@ def momentum(mu: Hyper, dampening: float = 0.0, nesterov: bool = False) -> Trans
 
     def update(g: Named, state: State, params: Named, step: int) -> tuple[Named, State]:
         m = at(mu, step)
-        keep = 1.0 - dampening
-        b = {k: m * state[k] + keep * g[k] if k in state else g[k] for k in g}
+        keep = 1.0 - at(dampening, step, low=-math.inf)
+        b = {k: m * state[k] + keep * g[k] if k in state else +g[k] for k in g}  # + copies
         return ({k: g[k] + m * b[k] for k in g} if nesterov else b), {**state, **b}
 
     return Transform(lambda params: {}, update)
@@ -104,7 +115,7 @@ def check_hyper(user: str, name: str, value: Any, low: float = 0.0, high: float 
     """Refuse a hyper-parameter that is no number, not finite, or outside [low, high)."""
     if callable(value):
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise UsageError(f"{user}: {name} must be a number or a schedule, got {value!r}")
     if not (math.isfinite(value) and low <= value < high):
         upper = "" if high == math.inf else f" and below {high:g}"
