@@ -1,6 +1,8 @@
 """The command line: ``microgradopt demo [--out DIR]``."""
 
 import argparse
+import io
+import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -27,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show.add_argument("--out", type=Path, default=Path("demo"), help="folder for the pictures")
     show.add_argument("--seed", type=int, default=0, help="seed of data and weights")
     options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may know no arrows
     try:
         demo(options.out, options.seed)
     except (MicrogradoptError, OSError) as error:

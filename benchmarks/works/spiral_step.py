@@ -66,8 +66,7 @@ def ours(p: Problem) -> Training:
     optimizer = optim.SGD(model.parameters(), lr=RATE)
 
     def step() -> object:
-        penalty = (W1 * W1).sum() + (W2 * W2).sum()
-        loss = nn.cross_entropy(model(X), y) + 0.5 * REG * penalty
+        loss = nn.cross_entropy(model(X), y) + nn.l2_penalty([W1, W2], REG)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -143,18 +143,18 @@ class _Sweep:
                 params = {**params, "saved": saved}
             cotangents = op.pull(g, node._data, raw, params, wanted)
         table = self.table
-        for i, c in zip(wanted, cotangents):
-            if c is None:
+        for i, found in zip(wanted, cotangents):
+            if found is None:
                 continue
             x = args[i]
             data = x._data
-            if (
-                c.__class__ is not np.ndarray
-                or data.__class__ is float
-                or c.shape != data.shape
-                or c.dtype is not data.dtype
-            ):
-                c = fit(c, x)
+            fits = (
+                found.__class__ is np.ndarray
+                and data.__class__ is not float
+                and found.shape == data.shape
+                and found.dtype is data.dtype
+            )
+            c = found if fits else fit(found, x)
             so_far = table[x]
             if so_far.__class__ is float and so_far == 0.0:
                 table[x] = c

@@ -87,6 +87,9 @@ class Tensor(Interoperable, Node):
         return array.astype(wanted, copy=False)
 
     def _accept(self, new: Any) -> Array:
+        have = self._data
+        if new.__class__ is np.ndarray and new.shape == have.shape and new.dtype is have.dtype:
+            return new
         if np.shape(new) != self._data.shape:
             raise ShapeError(
                 f"{describe(self)} cannot take data of shape {np.shape(new)}; "

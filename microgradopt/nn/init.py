@@ -39,10 +39,15 @@ def gain(nonlinearity: str) -> float:
 
 def fans(shape: Sequence[int]) -> tuple[int, int]:
     """(fan_in, fan_out): how many inputs feed an output and the reverse."""
-    if len(shape) < 2:
-        raise ShapeError(f"fan-in and fan-out need a weight of 2 or more axes, got {tuple(shape)}")
+    if np.ndim(shape) != 1 or len(shape) < 2 or min(shape) < 1:
+        raise ShapeError(f"fan-in and fan-out need a weight of 2 or more axes, none 0; got {shape}")
     kernel = math.prod(shape[2:])
     return shape[1] * kernel, shape[0] * kernel
+
+
+def _check_spread(user: str, name: str, value: float) -> None:
+    if not 0.0 <= value < math.inf:
+        raise UsageError(f"{user}: {name} must be finite and at least 0, got {value!r}")
 
 
 def zeros(shape: Sequence[int], rng: RandomSource = None, dtype: Any = np.float64) -> Array:
@@ -61,6 +66,7 @@ def normal(
     shape: Sequence[int], rng: RandomSource = None, dtype: Any = np.float64, *, std: float = 0.01
 ) -> Array:
     """Normal with mean 0 and standard deviation ``std``; 0.01 is the classic small start."""
+    _check_spread("normal", "std", std)
     return (std * as_generator(rng).standard_normal(tuple(shape))).astype(dtype)
 
 
@@ -68,6 +74,7 @@ def uniform(
     shape: Sequence[int], rng: RandomSource = None, dtype: Any = np.float64, *, bound: float
 ) -> Array:
     """Uniform between −``bound`` and ``bound``."""
+    _check_spread("uniform", "bound", bound)
     return as_generator(rng).uniform(-bound, bound, tuple(shape)).astype(dtype)
 
 
@@ -116,4 +123,4 @@ def orthogonal(
 
 def torch_default(shape: Sequence[int], rng: RandomSource = None, dtype: Any = np.float64) -> Array:
     """Uniform between ±1/√fan_in, what torch's Linear starts from."""
-    return uniform(shape, rng, dtype, bound=1.0 / math.sqrt(max(fans(shape)[0], 1)))
+    return uniform(shape, rng, dtype, bound=1.0 / math.sqrt(fans(shape)[0]))

@@ -172,21 +172,28 @@ def _same_shape(prediction: Any, target: Any, user: str) -> None:
         )
 
 
+def _half_squares(*weights: Any, strength: float) -> Any:
+    half = 0.5 * strength * builtins.sum(map(_squared_length, weights))
+    return np.float64(half) if half.__class__ is float else half  # a Tensor, also of Values
+
+
+def _squared_length(w: Any) -> Any:
+    if w.__class__ is float:
+        return w * w  # beside float32 arrays the result stays float32
+    flat = np.ravel(w, order="K")
+    return np.dot(flat, flat)
+
+
 squares = Fused(
     "half_squares",
     symbol="½λΣw²",
-    array=lambda *weights, strength: 0.5 * strength * builtins.sum(map(_squared_length, weights)),
+    array=_half_squares,
     pullback=lambda g, out, *weights, strength: tuple(g * strength * w for w in weights),
     composite=lambda *weights, strength: builtins.sum(0.5 * strength * sum(w * w) for w in weights),
     sample=lambda rng: [
         ((rng.normal(size=(2, 3)), rng.normal(size=4)), {"strength": 0.7}),
     ],
 )
-
-
-def _squared_length(w: Any) -> Any:
-    flat = np.ravel(w, order="K")
-    return np.dot(flat, flat)
 
 
 def l2_penalty(parameters: Iterable[Any], strength: Any) -> Any:
@@ -210,7 +217,12 @@ def l2_penalty(parameters: Iterable[Any], strength: Any) -> Any:
 def l1_penalty(parameters: Iterable[Any], strength: Any) -> Any:
     """strength · Σ |w| over all entries of all parameters given; derivative 0 where w is 0."""
     weights = _weights(parameters, strength, "l1_penalty")
-    return builtins.sum((strength * sum(absolute(w)) for w in weights), 0.0)
+    return builtins.sum((strength * _length(w) for w in weights), 0.0)
+
+
+def _length(w: Any) -> Any:
+    """Σ |w|, for a Value a Value: beside float32 arrays the result stays float32."""
+    return absolute(w) if data_of(w).__class__ is float else sum(absolute(w))
 
 
 def _weights(parameters: Any, strength: Any, user: str) -> list[Any]:

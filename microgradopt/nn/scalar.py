@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from microgradopt.engine.rules import as_value
+from microgradopt.engine.tensor import Tensor
 from microgradopt.engine.value import Value
 from microgradopt.errors import ShapeError, UsageError
 from microgradopt.nn.arguments import count, sizes
@@ -125,6 +127,8 @@ def _inputs(x: Any) -> Sequence[Any]:
             f"neurons take one sample, a sequence of numbers, got {what}; for several samples "
             "write [model(row) for row in X]"
         )
+    if isinstance(x, Tensor):
+        return [as_value(entry) for entry in x]
     return x.tolist() if isinstance(x, np.ndarray) else list(x)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine.graph import Node, describe
+from microgradopt.engine.graph import Array, Node, describe
 from microgradopt.errors import DTypeError, NonFiniteError, ShapeError, UsageError
 from microgradopt.optim.transforms import Named, Transform
 
@@ -46,9 +46,9 @@ class Optimizer:
         """
         loss = closure() if closure is not None else None
         active = {name: p for name, p in self.params.items() if p.grad is not None}
-        gradients: Named = {name: _usable(name, p) for name, p in active.items()}
         data: Named = {name: p._data for name, p in active.items()}
         with np.errstate(all="ignore"):
+            gradients: Named = {name: _usable(name, p) for name, p in active.items()}
             updates, state = self.transform.update(gradients, self.state, data, self.steps + 1)
             moved = {name: p._accept(data[name] + updates[name]) for name, p in active.items()}
         for name, p in active.items():
@@ -70,6 +70,7 @@ def _named(params: Iterable[Any], user: str) -> dict[str, Node]:
             "write model.parameters(), or list(named.items()) for a dict"
         )
     named: dict[str, Node] = {}
+    seen: set[Node] = set()
     for i, entry in enumerate(params):
         pair = isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str)
         given, p = entry if pair else (None, entry)
@@ -83,8 +84,9 @@ def _named(params: Iterable[Any], user: str) -> dict[str, Node]:
                 f"{user}: {describe(p)} is not a leaf that requires a gradient, so it cannot be "
                 "optimized; pass the leaf it was computed from"
             )
-        if any(p is other for other in named.values()):
+        if p in seen:
             raise UsageError(f"{user}: {describe(p)} is in params twice")
+        seen.add(p)
         name = given or p.name or str(i)
         while name in named:
             name = f"{i}.{name}"
@@ -96,27 +98,32 @@ def _named(params: Iterable[Any], user: str) -> dict[str, Node]:
 
 def _usable(name: str, p: Node) -> Any:
     """The gradient of a parameter in its form, refused when it would spoil the parameter."""
-    data = p._data
-    if p.grad.__class__ is float and data.__class__ is float:
-        if not math.isfinite(p.grad):
+    g, data = p.grad, p._data
+    if data.__class__ is float:
+        g = float(_converted(name, g, np.float64, ()))
+        if not math.isfinite(g):
             raise NonFiniteError(_not_finite(name, 1))
-        return p.grad
-    g = np.asarray(p.grad)
-    if g.shape != np.shape(data):
-        raise ShapeError(
-            f"the gradient of {name!r} has shape {g.shape}, the parameter {np.shape(data)}"
-        )
-    if g.dtype.kind not in "fiu":
-        raise DTypeError(f"the gradient of {name!r} must hold real numbers, got dtype {g.dtype}")
-    with np.errstate(over="ignore", invalid="ignore"):
-        g = g.astype(np.asarray(data).dtype, copy=False)
-        flat = g.ravel(order="K")
-        length = float(np.dot(flat, flat))
-    if not math.isfinite(length):  # quick, but may overflow: then look closely
+        return g
+    if g.__class__ is not np.ndarray or g.shape != data.shape or g.dtype is not data.dtype:
+        g = _converted(name, g, data.dtype, data.shape)
+    flat = g.ravel(order="K")
+    if not math.isfinite(np.dot(flat, flat)):  # quick, but may overflow: then look closely
         bad = int(np.count_nonzero(~np.isfinite(g)))
         if bad:
             raise NonFiniteError(_not_finite(name, bad))
-    return float(g) if isinstance(data, float) else g
+    return g
+
+
+def _converted(name: str, g: Any, dtype: Any, shape: tuple[int, ...]) -> Array:
+    """A gradient set by hand, in the parameter's dtype."""
+    array = np.asarray(g)
+    if array.shape != shape:
+        raise ShapeError(f"the gradient of {name!r} has shape {array.shape}, the parameter {shape}")
+    if array.dtype.kind not in "fiu":
+        raise DTypeError(
+            f"the gradient of {name!r} must hold real numbers, got dtype {array.dtype}"
+        )
+    return array.astype(dtype)
 
 
 def _not_finite(name: str, bad: int) -> str:

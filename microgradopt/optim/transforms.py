@@ -67,7 +67,7 @@ def at(hyper: Hyper, step: int, low: float = 0.0) -> float:
     if not callable(hyper):
         return float(hyper)
     value = hyper(step)
-    check_hyper("schedule", f"its value at step {step}", value, low)
+    check_number("schedule", f"its value at step {step}", value, low)
     return float(value)
 
 
@@ -112,11 +112,22 @@ def momentum(mu: Hyper, dampening: Hyper = 0.0, nesterov: bool = False) -> Trans
 
 
 def check_hyper(user: str, name: str, value: Any, low: float = 0.0, high: float = math.inf) -> None:
-    """Refuse a hyper-parameter that is no number, not finite, or outside [low, high)."""
-    if callable(value):
-        return
+    """Refuse a hyper-parameter that is neither a schedule nor a finite number in [low, high)."""
+    if not callable(value):
+        check_number(user, name, value, low, high, "a number or a schedule")
+
+
+def check_number(
+    user: str,
+    name: str,
+    value: Any,
+    low: float = 0.0,
+    high: float = math.inf,
+    kind: str = "a number",
+) -> None:
+    """Refuse what is no number, not finite, or outside [low, high)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise UsageError(f"{user}: {name} must be a number or a schedule, got {value!r}")
-    if not (math.isfinite(value) and low <= value < high):
+        raise UsageError(f"{user}: {name} must be {kind}, got {value!r}")
+    if not (math.isfinite(value) and low <= float(value) < high):
         upper = "" if high == math.inf else f" and below {high:g}"
         raise UsageError(f"{user}: {name} must be finite, at least {low:g}{upper}; got {value!r}")
