@@ -100,7 +100,8 @@ def _usable(name: str, p: Node) -> Any:
     """The gradient of a parameter in its form, refused when it would spoil the parameter."""
     g, data = p.grad, p._data
     if data.__class__ is float:
-        g = float(_converted(name, g, np.float64, ()))
+        if g.__class__ is not float:
+            g = float(_converted(name, g, np.float64, ()))
         if not math.isfinite(g):
             raise NonFiniteError(_not_finite(name, 1))
         return g
