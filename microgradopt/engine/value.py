@@ -22,7 +22,9 @@ def _unary(row: Elementwise) -> Method:
     """A method that applies ``row``: what graph.apply does, without its generality."""
     kernel: Any = row.scalar
 
-    def method(self: Value) -> Value:
+    def method(self: Value) -> Any:
+        if self.__class__ is not Value:  # Value.relu as a plain function, on something else
+            return row(self)
         x = self._data
         try:
             data = kernel(x)
