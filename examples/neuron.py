@@ -7,7 +7,7 @@ from microgradopt import Value, nn
 
 
 def main(out: Path = Path("demo")) -> tuple[float, float]:
-    neuron = nn.scalar.Neuron(2, mg.tanh, rng=3)
+    neuron = nn.scalar.Neuron(2, activation=mg.tanh, rng=3)
     x = [Value(2.0, name="x1"), Value(-1.0, name="x2")]
 
     y = neuron(x)

@@ -91,7 +91,7 @@ def moons(out: Path, seed: int) -> list[Path]:
 
         pictures = [_picture(out / "moons.png", predict, X, y, losses, "two moons, scalar MLP")]
     print(f"   loss {losses[0]:.3f} → {losses[-1]:.3f}, training accuracy {right:.1%}\n")
-    one = nn.scalar.MLP(2, [3, 1], mg.tanh, rng=seed)(X[0].tolist())
+    one = nn.scalar.MLP(2, [3, 1], activation=mg.tanh, rng=seed)(X[0].tolist())
     one.name = "score"
     one.backward()
     return [*pictures, mg.draw(one, title="a 2–3–1 network on one point").save(out / "mlp.svg")]

@@ -32,8 +32,8 @@ FLOORS = {
 }
 INSIDE = {  # within a folder: a file imports only files that come before it
     "engine": [
-        "__init__", "quiet", "graph", "rules", "ops", "composites", "interop", "structure",
-        "sweeps", "value", "tensor", "derive",
+        "__init__", "quiet", "graph", "copying", "rules", "ops", "composites", "interop",
+        "structure", "sweeps", "value", "tensor", "derive",
     ],
     "nn": [
         "arguments", "module", "init", "activations", "layers", "losses", "scalar", "__init__",

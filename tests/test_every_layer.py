@@ -60,12 +60,15 @@ LAYERS = {
     "Tanh": [Layer(lambda dtype: nn.Tanh())],
 }
 SCALAR_LAYERS = {
-    "Layer": [lambda: nn.scalar.Layer(3, 2, rng=0), lambda: nn.scalar.Layer(3, 1, mg.tanh, rng=0)],
+    "Layer": [lambda: nn.scalar.Layer(3, 2, rng=0), lambda: nn.scalar.Layer(3, 1, False, rng=0)],
     "MLP": [
         lambda: nn.scalar.MLP(3, [4, 2], rng=0),
-        lambda: nn.scalar.MLP(3, [2, 1, 1], mg.tanh, mg.sigmoid, rng=0),
+        lambda: nn.scalar.MLP(3, [2, 1, 1], activation=mg.tanh, final=mg.sigmoid, rng=0),
     ],
-    "Neuron": [lambda: nn.scalar.Neuron(3, rng=0), lambda: nn.scalar.Neuron(3, None, rng=0)],
+    "Neuron": [
+        lambda: nn.scalar.Neuron(3, rng=0),
+        lambda: nn.scalar.Neuron(3, activation=None, rng=0),
+    ],
 }
 
 

@@ -18,7 +18,6 @@ from microgradopt.engine.ops.elementwise import (
     less,
     log,
     logical_and,
-    logical_not,
     logical_or,
     maximum,
     minimum,
@@ -39,6 +38,7 @@ from microgradopt.engine.ops.shapes import (
     shape,
     sum,
 )
+from microgradopt.engine.quiet import quietly
 from microgradopt.engine.rules import Fused, check_axis, data_of
 from microgradopt.errors import ShapeError, UsageError
 
@@ -46,6 +46,13 @@ from microgradopt.errors import ShapeError, UsageError
 def stop_gradient(x: Any) -> Any:
     """The same value as a constant: no gradient flows through it."""
     return x.detach() if isinstance(x, Node) else x
+
+
+def _floating(x: Any) -> Any:
+    """Raw data as a floating-point array, where a formula needs one; nodes as they are."""
+    if isinstance(x, Node) or (isinstance(x, np.ndarray) and x.dtype.kind == "f"):
+        return x
+    return np.asarray(x, np.float64)
 
 
 # Reductions
@@ -73,12 +80,14 @@ def _kept(x: Any, axis: Any) -> tuple[int, ...]:
     return tuple(1 if i in axes else n for i, n in enumerate(shape(x)))
 
 
+@quietly
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The average over ``axis``; as numpy.mean, but the mean of nothing is an error."""
     n = _count(x, axis, "mean")
     return sum(x, axis, keepdims) / float(n)
 
 
+@quietly
 def var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
     """The mean squared distance from the mean, over n − ``ddof``; as numpy.var.
 
@@ -91,6 +100,7 @@ def var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> An
     return sum(away * away, axis, keepdims) / float(n - ddof)
 
 
+@quietly
 def std(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
     """The square root of :func:`var`; its derivative is 0 where all entries are equal."""
     return _root(var(x, axis, ddof, keepdims))
@@ -145,6 +155,7 @@ def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return min_row(x, axis=check_axis(axis, ndim(x), "min"), keepdims=keepdims)
 
 
+@quietly
 def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The product over ``axis``, multiplied pairwise; its derivative is exact with zeros too."""
     axes = _axes(x, axis, "prod")
@@ -219,6 +230,7 @@ log_softmax_row = Fused(
 )
 
 
+@quietly
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """log Σ eˣ over ``axis`` without overflow; as scipy.special.logsumexp."""
     _count(x, axis, "logsumexp")
@@ -239,6 +251,7 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     return log_softmax_row(x, axis=check_axis(axis, ndim(x), "log_softmax"))
 
 
+@quietly
 def log_sigmoid(x: Any) -> Any:
     """The logarithm of :func:`sigmoid`, precise on both sides."""
     return -softplus(-x)
@@ -247,6 +260,7 @@ def log_sigmoid(x: Any) -> Any:
 # Lengths
 
 
+@quietly
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """The length of vectors, or the Frobenius norm of anything; as numpy.linalg.norm.
 
@@ -258,6 +272,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
             (Σ|x|ᵖ)^(1/p). Matrix norms other than Frobenius's are not supported.
         axis: an int, a tuple, or None for all axes.
     """
+    x = _floating(x)
     if ord in (None, "fro") or (ord == 2 and len(_axes(x, axis, "norm")) <= 1):
         return _euclidean(x, axis, keepdims)
     if isinstance(ord, str) or ord != ord:
@@ -306,11 +321,13 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Any:
     return x if max is None else minimum(x, max)
 
 
+@quietly
 def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
     """``x`` where positive, ``slope``·x elsewhere; the slope may be learned."""
     return where(less(0.0, x), x, slope * x)
 
 
+@quietly
 def elu(x: Any, alpha: Any = 1.0) -> Any:
     """``x`` where positive, ``alpha``·(eˣ − 1) elsewhere."""
     above = less(0.0, x)
@@ -322,6 +339,7 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
 
 def sort(x: Any, axis: int | None = -1) -> Any:
     """The entries in ascending order along ``axis``, flattened when it is None; a stable sort."""
+    x = _floating(x)
     if axis is None:
         x, axis = ravel(x), 0
     axis = check_axis(axis, ndim(x), "sort")
@@ -329,24 +347,3 @@ def sort(x: Any, axis: int | None = -1) -> Any:
     grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in shape(x))])
     grid[axis] = order
     return index(x, tuple(grid))
-
-
-__all__ = [
-    "clip",
-    "elu",
-    "leaky_relu",
-    "log_sigmoid",
-    "log_softmax",
-    "logical_not",
-    "logsumexp",
-    "max",
-    "mean",
-    "min",
-    "norm",
-    "prod",
-    "softmax",
-    "sort",
-    "std",
-    "stop_gradient",
-    "var",
-]

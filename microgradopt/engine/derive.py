@@ -12,10 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine.graph import Node, describe, is_recording, level, recording
+from microgradopt.engine.graph import (
+    Node,
+    attach,
+    describe,
+    in_progress,
+    level,
+    paused,
+    recording,
+)
 from microgradopt.engine.ops.shapes import reshape, stack
-from microgradopt.engine.rules import data_of
-from microgradopt.engine.structure import leaves, map_structure, rebuild
+from microgradopt.engine.rules import alias, data_of
+from microgradopt.engine.structure import aligned, leaves, map_structure, rebuild
 from microgradopt.engine.sweeps import (
     as_input,
     own,
@@ -40,35 +48,44 @@ class _Trace:
             self.out = f(*self.primals)
         self.outs: list[Any] = leaves(self.out)
         outer = bit - 2  # the bits of the transforms around this one
-        self.lift = is_recording() and (
+        self.lift = not paused() and (
             any(isinstance(x, Node) for x in given)
             or any(isinstance(y, Node) and y._mask & outer for y in self.outs)
         )
 
     def value(self) -> Any:
         """The function's result: plain, unless it is to be differentiated further."""
-        return self.out if self.lift else map_structure(data_of, self.out)
+        return map_structure(self._released if self.lift else _own_data, self.out)
 
-    def pull(self, cotangents: Sequence[Any]) -> list[Any]:
-        """Cotangents of the results → cotangents of the inputs."""
+    def _released(self, x: Any) -> Any:
+        """A node without this transform's bit, which another one will use; the rest as it is."""
+        if isinstance(x, Node) and x._mask & self.bit:
+            return attach(alias, [x], x._data, x._mask & ~self.bit, {})
+        return x
+
+    def pull(self, cotangents: Sequence[Any], late: bool = False) -> list[Any]:
+        """Cotangents of the results → cotangents of the inputs; ``late``, after the transform."""
+        taken = late and in_progress(self.bit)  # by another one, whose bit has to stay
         seeds: dict[Node, Any] = {}
         for y, c in zip(self.outs, cotangents):
             if isinstance(y, Node) and y._mask & self.bit:
                 seeds[y] = seeds[y] + c if y in seeds else c
         lift = self.lift or any(isinstance(c, Node) for c in cotangents)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), level(self.bit):
             found = pullback(seeds, self.bit, lift=lift, wanted=set(self.inputs))
-        return _plain([found.get(x, 0.0) for x in self.inputs], self.inputs)
+        pulled = _plain([found.get(x, 0.0) for x in self.inputs], self.inputs)
+        return pulled if taken else [self._released(g) for g in pulled]
 
     def push(self, tangents: Sequence[Any]) -> list[Any]:
         """Tangents of the inputs → tangents of the results."""
         nodes = [y for y in self.outs if isinstance(y, Node)]
         seeds: dict[Node, Any] = dict(zip(self.inputs, tangents))
         lift = self.lift or any(isinstance(t, Node) for t in tangents)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), level(self.bit):
             found = dict(zip(nodes, pushforward(nodes, seeds, self.bit, lift=lift)))
         moved = [found.get(y) if isinstance(y, Node) else None for y in self.outs]
-        return _plain([0.0 if t is None else t for t in moved], self.outs)
+        pushed = _plain([0.0 if t is None else t for t in moved], self.outs)
+        return [self._released(t) for t in pushed]
 
 
 def _plain(results: list[Any], likes: Sequence[Any]) -> list[Any]:
@@ -83,6 +100,12 @@ def _plain(results: list[Any], likes: Sequence[Any]) -> list[Any]:
         else:
             out.append(np.zeros_like(like) if isinstance(like, np.ndarray) else float(g))
     return out
+
+
+def _own_data(x: Any) -> Any:
+    """What a node holds, as an array of its own where it is a view; the rest as it is."""
+    data = data_of(x)
+    return data.copy() if isinstance(data, np.ndarray) and data.base is not None else data
 
 
 def _one_number(y: Any, user: str) -> Any:
@@ -180,8 +203,8 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
         trace = _Trace(f, primals, bit)
 
     def pull(cotangent: Any) -> tuple[Any, ...]:
-        cotangents = _matching(cotangent, trace.outs, "the cotangent", "the result")
-        return tuple(rebuild(list(primals), trace.pull(cotangents)))
+        cotangents = _matching(cotangent, trace.out, "the cotangent", "the result")
+        return tuple(rebuild(list(primals), trace.pull(cotangents, late=True)))
 
     return trace.value(), pull
 
@@ -197,16 +220,17 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
         raise UsageError("jvp: give primals and tangents as tuples, one entry per argument of f")
     with level() as bit:
         trace = _Trace(f, primals, bit)
-        moved = trace.push(_matching(tangents, trace.inputs, "the tangents", "the primals"))
+        moved = trace.push(_matching(tangents, list(trace.primals), "the tangents", "the primals"))
         return trace.value(), rebuild(trace.out, moved)
 
 
-def _matching(given: Any, likes: Sequence[Any], what: str, whose: str) -> list[Any]:
-    """The leaves of ``given``, checked against nodes and brought to their form."""
-    found = leaves(given)
-    if len(found) != len(likes):
-        raise UsageError(f"{what} has {len(found)} part(s), {whose} has {len(likes)}")
-    return [_match(x, like, what, whose) for x, like in zip(found, likes)]
+def _matching(given: Any, tree: Any, what: str, whose: str) -> list[Any]:
+    """The leaves of ``given``, checked against those of ``tree`` and brought to their form."""
+    try:
+        pairs = aligned(given, tree)
+    except LookupError as error:
+        raise UsageError(f"{what}{error.args[0]}; {whose} has another structure") from None
+    return [_match(x, like, what, whose) for x, like in pairs]
 
 
 def _match(x: Any, like: Any, what: str, whose: str) -> Any:

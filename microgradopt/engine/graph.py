@@ -10,6 +10,8 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ContextDecorator
+from functools import wraps
+from inspect import isgeneratorfunction
 from operator import attrgetter
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -75,7 +77,8 @@ class Node:
                 f"{describe(self)} is the result of {self.op.name!r}, so its data cannot be "
                 "assigned; assign a leaf's data, or make a new leaf from the array"
             )
-        self.assign(self._accept(new))
+        accepted = self._accept(new)
+        self.assign(accepted if accepted is self._data else copy_raw(accepted))
 
     def assign(self, new: Any) -> None:
         """Set a leaf's data, unchecked, and number it anew: graphs that used it are stale now."""
@@ -99,8 +102,17 @@ class Node:
 
     @property
     def requires_grad(self) -> bool:
-        """Whether a backward pass reaches a differentiable leaf from here."""
+        """Whether a backward pass reaches a differentiable leaf from here; assignable on leaves."""
         return self._mask != 0
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if self.op is not None:
+            raise GraphError(
+                f"{describe(self)} requires a gradient because an operand does; use .detach() for "
+                "a constant with its data, or set requires_grad on the leaves"
+            )
+        self._mask = int(bool(wanted))
 
     @property
     def params(self) -> dict[str, Any]:
@@ -122,8 +134,8 @@ class Node:
         return tuple(x for x in self.args if isinstance(x, Node))
 
     def detach(self) -> Self:
-        """A leaf with the same data and name that no gradient flows through."""
-        return type(self).__new__(type(self))._become_leaf(self._data, 0, self.name)
+        """A leaf with a copy of the data and the same name that no gradient flows through."""
+        return type(self).__new__(type(self))._become_leaf(copy_raw(self._data), 0, self.name)
 
     def zero_grad(self) -> None:
         """Forget the gradient: ``grad`` is None again."""
@@ -140,7 +152,7 @@ class Node:
         return float(data if isinstance(data, float) else data.item())
 
     def __float__(self) -> float:
-        if self._mask & _depth.bits:
+        if self._mask & _thread.state.bits:
             raise GraphError(
                 f"float() on {describe(self)} would cut it out of the derivative being taken: "
                 "use mg.exp, mg.sin, … instead of math's functions, or .item() if you mean it"
@@ -155,15 +167,6 @@ class Node:
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else str(self)
 
-    def __reduce__(self) -> Any:
-        nodes = _current_ancestors(self)
-        if len(nodes) == 1 and self.op is None:
-            return _restore_leaf, (type(self), self._data, self._mask, self.name, self.grad)
-        return _restore_last, (flatten(nodes),)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Node":
-        return copy_graph(self, memo)
-
 
 class Primitive:
     """An operation the graph can record, declared once; see rules.py for the row shapes.
@@ -173,6 +176,7 @@ class Primitive:
     """
 
     table: ClassVar[dict[str, "Primitive"]] = {}
+    array: Callable[..., Any]
     saves = False  # whether the kernel also returns something for its pullback
     in_place: ClassVar[bool] = False  # whether scalar operands may sit in the node's own slots
 
@@ -189,7 +193,10 @@ class Primitive:
     ) -> None:
         if not name.isidentifier():
             raise UsageError(f"a primitive's name must be an identifier, got {name!r}")
-        if name in Primitive.table:
+        old = Primitive.table.get(name)
+        # A notebook cell that declares an operation may be run again.
+        again = getattr(old and old.array, "__module__", None) == array.__module__ == "__main__"
+        if old is not None and not again:
             raise UsageError(f"a primitive named {name!r} exists already; choose another name")
         self.name = self.__name__ = name
         self.symbol = symbol or name
@@ -282,12 +289,14 @@ def attach(
     primitive: Primitive, operands: Sequence[Any], data: Any, mask: int, params: dict[str, Any]
 ) -> Node:
     """The node of a computed result: linked to its operands, or a constant where none counts."""
-    scalar = data.__class__ is float
+    scalar = data.__class__ is float and not params  # a Value has no room for parameters
     kind = KINDS["scalar" if scalar else "array"]
     node: Node = kind.__new__(kind)
     if not scalar and data.__class__ is not np.ndarray:
         data = np.asarray(data)
-    if not mask or (PAUSED and threading.get_ident() in PAUSED):
+    if not mask or (PAUSED and paused()):
+        if not scalar and data.base is not None:
+            data = data.copy()  # a constant must not change when the array it was cut from does
         return node._become_leaf(data, 0)
     node._data = data
     node._mask = mask
@@ -311,8 +320,12 @@ def constant(x: Any, user: Primitive) -> Raw:
     """Bring an operand that is not a node into the form kernels take: a float or an array."""
     if type(x) is float:
         return x
+    if isinstance(x, np.ma.MaskedArray):
+        raise DTypeError(
+            f"{user.name}: masked arrays are not supported; fill them, or use mg.where"
+        )
     if isinstance(x, np.ndarray):
-        data: Any = x
+        data: Any = np.asarray(x)
     elif isinstance(x, (bool, int, float, np.floating, np.integer, np.bool_)):
         return float(x)  # also NumPy's scalars, which would promote float32 if they were kept
     elif isinstance(x, (list, tuple)):
@@ -339,8 +352,8 @@ def _with_constants(primitive: Primitive, args: Sequence[Any]) -> tuple[list[Any
     """Operands and raw data with every constant checked; whole numbers become floats."""
     operands = [x if isinstance(x, Node) else constant(x, primitive) for x in args]
     dtypes = [x._data.dtype for x in args if isinstance(x, Node) and type(x._data) is not float]
-    for i, x in enumerate(operands):
-        if isinstance(x, np.ndarray) and x.dtype.kind in "iu":
+    for i, x in enumerate(operands):  # as do lists, which have no dtype of their own
+        if isinstance(x, np.ndarray) and (x.dtype.kind in "iu" or isinstance(args[i], list)):
             operands[i] = x.astype(dtypes[0] if dtypes else np.float64)
     return operands, [x._data if isinstance(x, Node) else x for x in operands]
 
@@ -403,13 +416,33 @@ def ancestors(roots: Iterable[Node]) -> list[Node]:
     return sorted(reach(roots)[2], key=_by_index)
 
 
-PAUSED: list[int] = []  # the ident of a thread, once for each no_grad() it is inside of
+class _State:
+    """What one thread is in the middle of."""
+
+    pauses = 0  # how many no_grad() it is inside of
+    levels = 0  # how many functional transforms
+    bits = 0  # their mask bits
+
+
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.state = _State()
+
+
+_thread = _Thread()
+PAUSED: list[None] = []  # not empty while any thread may be paused: a quick look comes first
+
+
+def paused() -> bool:
+    """Whether the current thread is inside of :class:`no_grad`."""
+    return _thread.state.pauses > 0
 
 
 class no_grad(ContextDecorator):  # noqa: N801  # torch's name, used like a keyword
     """Inside, nothing is recorded: results are constants. A context manager and a decorator.
 
-    It holds for the current thread only, nests, and ends after an exception too.
+    It holds for the current thread only, nests, and ends after an exception too. A generator
+    function it decorates is paused while it runs, not while its caller does.
 
     >>> import microgradopt as mg
     >>> w = mg.Value(3.0)
@@ -419,50 +452,72 @@ class no_grad(ContextDecorator):  # noqa: N801  # torch's name, used like a keyw
     False
     """
 
+    def __init__(self) -> None:
+        self.entered: list[_State] = []
+
     def __enter__(self) -> None:
-        PAUSED.append(threading.get_ident())
+        self.entered.append(_thread.state)
+        _thread.state.pauses += 1
+        PAUSED.append(None)
 
     def __exit__(self, *exception: object) -> None:
-        PAUSED.remove(threading.get_ident())
+        self.entered.pop().pauses -= 1  # also where a generator is closed by another thread
+        PAUSED.pop()
+
+    def __call__(self, function: Any) -> Any:
+        if not isgeneratorfunction(function):
+            return super().__call__(function)
+
+        @wraps(function)
+        def generator(*args: Any, **options: Any) -> Any:
+            running = function(*args, **options)
+            sent = None
+            while True:
+                try:
+                    with no_grad():
+                        item = running.send(sent)
+                except StopIteration as end:
+                    return end.value
+                sent = yield item
+
+        return generator
 
 
-def is_recording() -> bool:
-    """Whether operations of the current thread are recorded."""
-    return not PAUSED or threading.get_ident() not in PAUSED
-
-
-class recording(ContextDecorator):  # noqa: N801
+class recording:  # noqa: N801
     """Inside, the current thread records, even within :class:`no_grad`: mg.grad needs to."""
 
     def __enter__(self) -> None:
-        me = threading.get_ident()
-        self.pauses = PAUSED.count(me)
-        for _ in range(self.pauses):
-            PAUSED.remove(me)
+        self.before = _thread.state.pauses
+        _thread.state.pauses = 0
 
     def __exit__(self, *exception: object) -> None:
-        PAUSED.extend([threading.get_ident()] * self.pauses)
-
-
-class _Depth(threading.local):
-    levels = 0
-    bits = 0  # the mask bits of all functional transforms in progress
-
-
-_depth = _Depth()
+        _thread.state.pauses = self.before
 
 
 class level:  # noqa: N801  # reads like the keyword it is
-    """One functional transform in progress; gives the mask bit of its inputs."""
+    """One functional transform in progress; gives the mask bit of its inputs.
+
+    With ``bit``, goes on with one that has returned: what starts inside takes higher bits.
+    """
+
+    def __init__(self, bit: int = 0) -> None:
+        self.bit = bit
 
     def __enter__(self) -> int:
-        _depth.levels += 1
-        _depth.bits |= 1 << _depth.levels
-        return 1 << _depth.levels
+        state = _thread.state
+        self.before = state.levels, state.bits
+        state.levels = max(state.levels, self.bit.bit_length() - 1) + (not self.bit)
+        bit = self.bit or 1 << state.levels
+        state.bits |= bit
+        return bit
 
     def __exit__(self, *exception: object) -> None:
-        _depth.bits ^= 1 << _depth.levels
-        _depth.levels -= 1
+        _thread.state.levels, _thread.state.bits = self.before
+
+
+def in_progress(bit: int) -> bool:
+    """Whether a functional transform with this mask bit is in progress in the current thread."""
+    return bool(_thread.state.bits & bit)
 
 
 def describe(node: Node) -> str:
@@ -473,56 +528,6 @@ def describe(node: Node) -> str:
     return f"the {type(node).__name__}{name}{made}{shape}"
 
 
-# Pickling and copying walk the graph here: both would otherwise recurse once per link.
-
-
-def _current_ancestors(node: Node) -> list[Node]:
-    """What a copy is made of, operands first, which a stale graph no longer has an order for."""
-    order, leaves, _ = reach([node])
-    refuse_stale(order, leaves)
-    return sorted(leaves, key=_by_index) + order
-
-
-def flatten(nodes: list[Node]) -> list[tuple[Any, ...]]:
-    """Nodes in creation order as rows that name their operands by position."""
-    place = {node: i for i, node in enumerate(nodes)}
-    rows: list[tuple[Any, ...]] = []
-    for node in nodes:
-        if node.op is None:
-            rows.append((node,))  # a leaf pickles by itself, so that two graphs may share it
-            continue
-        operands = [(place[x], None) if isinstance(x, Node) else (None, x) for x in node.args]
-        rows.append((type(node), node.op, operands, node._data, node.params, node.name, node.grad))
-    return rows
-
-
-def _restore_leaf(kind: type[Node], data: Any, mask: int, name: str | None, grad: Any) -> Node:
-    node = kind.__new__(kind)._become_leaf(data, mask & USER_LEAF, name)
-    node.grad = grad
-    return node
-
-
-def _restore_last(rows: list[tuple[Any, ...]]) -> Node:
-    nodes: list[Node] = []
-    for row in rows:
-        if len(row) == 1:
-            nodes.append(row[0])
-            continue
-        _, op, operands, data, params, name, grad = row
-        args = [x if i is None else nodes[i] for i, x in operands]
-        nodes.append(_relink(op, args, data, params, name, grad))
-    return nodes[-1]
-
-
-def _relink(op: Primitive, args: list[Any], data: Any, params: Any, name: Any, grad: Any) -> Node:
-    mask = USER_LEAF * any(x._mask for x in args if isinstance(x, Node))
-    with recording():
-        node = attach(op, args, data, mask, params)
-    node.name = name
-    node.grad = grad
-    return node
-
-
 def _primitive_named(name: str) -> Primitive:
     try:
         return Primitive.table[name]
@@ -530,21 +535,6 @@ def _primitive_named(name: str) -> Primitive:
         raise UsageError(
             f"no primitive is named {name!r} here; import the module that declares it first"
         ) from None
-
-
-def copy_graph(node: Node, memo: dict[int, Any]) -> Node:
-    """A deep copy of ``node`` and of everything below it; what ``memo`` holds is reused."""
-    for old in _current_ancestors(node):
-        if id(old) in memo:
-            continue
-        data, grad = copy_raw(old._data), copy_raw(old.grad)
-        if old.op is None:
-            memo[id(old)] = _restore_leaf(type(old), data, old._mask, old.name, grad)
-        else:
-            args = [memo[id(x)] if isinstance(x, Node) else copy_raw(x) for x in old.args]
-            memo[id(old)] = _relink(old.op, args, data, old.params, old.name, grad)
-    copied: Node = memo[id(node)]
-    return copied
 
 
 def copy_raw(x: Any) -> Any:

@@ -6,9 +6,9 @@ a NumPy has moved it, ``np.errstate`` does the work.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from operator import methodcaller
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,3 +31,20 @@ except ImportError:  # pragma: no cover  # another NumPy
 else:
     silence = partial(_extobj_contextvar.set, _make_extobj(all="ignore"))
     restore = _extobj_contextvar.reset
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def quietly(function: F) -> F:
+    """A function in which NumPy neither warns nor raises: for formulas written with operators."""
+
+    @wraps(function)
+    def quiet(*args: Any, **options: Any) -> Any:
+        before = silence()
+        try:
+            return function(*args, **options)
+        finally:
+            restore(before)
+
+    return quiet  # type: ignore[return-value]  # the same signature

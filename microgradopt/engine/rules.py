@@ -59,11 +59,20 @@ class Elementwise(Differentiable):
         self, name: str, *, partials: Sequence[Rule | float | None], **declared: Any
     ) -> None:
         super().__init__(name, **declared)
-        self.partials = tuple(float(p) if isinstance(p, int) else p for p in partials)
+        self.partials = tuple(float(p) if isinstance(p, (int, float)) else p for p in partials)
         # The scalar backward loop reads these two directly; there, no derivative is one of 0.
         self.first, self.second = (0.0 if p is None else p for p in (*self.partials, None)[:2])
         if self.scalar is None:
             self.scalar = self.rescue
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        if params or len(args) != len(self.partials):
+            raise UsageError(
+                f"{self.name} takes {len(self.partials)} operand(s), one for each of its partials, "
+                f"and no keywords; it was given {len(args)}"
+                + (f" and {', '.join(params)}" if params else "")
+            )
+        return super().__call__(*args)
 
     def pull(
         self, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]
@@ -176,7 +185,15 @@ class Multilinear(Differentiable):
     def pull(
         self, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]
     ) -> list[Any]:
+        self._check(args)
         return [self._transpose(i)(g, *args, **params) for i in wanted]
+
+    def _check(self, args: Sequence[Any]) -> None:
+        if not callable(self.transposes) and len(self.transposes) != len(args):
+            raise UsageError(
+                f"{self.name} has {len(self.transposes)} transposes and was given {len(args)} "
+                "operands; declare one transpose per operand"
+            )
 
     def _transpose(self, i: int) -> Rule:
         return partial(self.transposes, i) if callable(self.transposes) else self.transposes[i]
@@ -261,12 +278,18 @@ def elementwise(
     if callable(partials):
         count = _count_operands(name, partials) if operands is None else operands
         together = partials
-        partials = [partial(_entry, together, i) for i in range(count)]
+        partials = [partial(_entry, name, together, i) for i in range(count)]
     return Elementwise(name, partials=partials, **declared)
 
 
-def _entry(together: Rule, i: int, out: Any, *args: Any) -> Any:
-    return together(out, *args)[i]
+def _entry(name: str, together: Rule, i: int, out: Any, *args: Any) -> Any:
+    found = together(out, *args)
+    if not isinstance(found, tuple) or len(found) != len(args):
+        raise UsageError(
+            f"{name}: partials must return a tuple of {len(args)}, one per operand; it returned "
+            f"{type(found).__name__}: for one operand write partials=lambda out, x: (…,)"
+        )
+    return found[i]
 
 
 def _count_operands(name: str, rule: Rule) -> int:
@@ -429,8 +452,14 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     return g if kept == shape else broadcast_to(g, shape=shape)
 
 
-def fit(g: Any, like: Node) -> Any:
-    """Bring a cotangent to the shape, dtype and kind of the operand it belongs to."""
+def fit(g: Any, like: Node, *, grow: bool = False) -> Any:
+    """Bring a cotangent to the shape, dtype and kind of the operand it belongs to.
+
+    A tangent may also ``grow``: one operand's may be smaller than the result.
+
+    Raises:
+        ValueError: if the shape cannot be brought about.
+    """
     data = like._data
     if data.__class__ is float:
         if np.shape(data_of(g)) != ():
@@ -444,6 +473,8 @@ def fit(g: Any, like: Node) -> Any:
         g = broadcast_to(g, shape=()) if isinstance(g, Node) else np.asarray(g)
     have = data_of(g)
     if have.shape != data.shape:
+        if not grow and np.broadcast_shapes(have.shape, data.shape) != have.shape:
+            raise ValueError
         g = unbroadcast(g, data.shape)
     return g if have.dtype == data.dtype else as_dtype(g, dtype=data.dtype)
 

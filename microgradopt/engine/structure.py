@@ -21,6 +21,28 @@ def rebuild(tree: Any, values: list[Any]) -> Any:
     return map_structure(lambda _: next(remaining), tree)
 
 
+def aligned(tree: Any, like: Any, where: str = "") -> list[tuple[Any, Any]]:
+    """The leaves of ``like``, each with what stands in its place in ``tree``; dicts go by key.
+
+    Raises:
+        LookupError: where the two differ, naming the place.
+    """
+    if like is None and tree is None:
+        return []
+    if isinstance(like, dict):
+        if not isinstance(tree, dict) or set(tree) != set(like):
+            raise LookupError(f"{where} is not a dict with the keys {list(like)}")
+        return [pair for k in like for pair in aligned(tree[k], like[k], f"{where}[{k!r}]")]
+    if isinstance(like, (list, tuple)):
+        if not isinstance(tree, (list, tuple)) or len(tree) != len(like):
+            raise LookupError(f"{where} is not a {type(like).__name__} of {len(like)}")
+        pairs = (aligned(t, x, f"{where}[{i}]") for i, (t, x) in enumerate(zip(tree, like)))
+        return [pair for found in pairs for pair in found]
+    if isinstance(tree, (dict, tuple)):
+        raise LookupError(f"{where} is a {type(tree).__name__} in the place of one array")
+    return [(tree, like)]
+
+
 def map_structure(f: Callable[[Any], Any], tree: Any) -> Any:
     """A structure like ``tree`` with ``f`` applied to each leaf."""
     if tree is None:

@@ -12,7 +12,9 @@ from microgradopt.engine.graph import (
     EVERYTHING,
     KINDS,
     Node,
+    Primitive,
     attach,
+    copy_raw,
     describe,
     level,
     reach,
@@ -29,7 +31,7 @@ def as_input(x: Any, bit: int) -> Node:
         with recording():
             return attach(alias, [x], x._data, x._mask | bit, {})
     kind = KINDS["array" if isinstance(x, np.ndarray) else "scalar"]
-    return kind.__new__(kind)._become_leaf(kind.leaf_data(x), bit)
+    return kind.__new__(kind)._become_leaf(copy_raw(kind.leaf_data(x)), bit)
 
 
 def pullback(
@@ -38,10 +40,12 @@ def pullback(
     *,
     lift: bool = False,
     wanted: Container[Node] | None = None,
+    kept: set[int] | None = None,
 ) -> dict[Node, Any]:
     """Reverse mode: from cotangents of results to those of the leaves, or of the ``wanted`` nodes.
 
-    Without ``wanted``, every node made by an operation gets its cotangent as ``grad``.
+    Without ``wanted``, every node made by an operation gets its cotangent as ``grad``; ``kept``
+    then collects the ids of the arrays given out.
 
     Visits the nodes from the youngest to the oldest, so that a node's cotangent is complete when
     its turn comes.
@@ -50,7 +54,7 @@ def pullback(
     refuse_stale(order, leaves)
     table.update(seeds)
     found: dict[Node, Any] = {}
-    sweep = _Sweep(table, mask, lift, retain=wanted is None)
+    sweep = _Sweep(table, mask, lift, wanted is None, set() if kept is None else kept)
     for node in reversed(order):
         a = node._a
         if lift or a.__class__ is tuple:
@@ -108,13 +112,15 @@ def _pull_one_by_one(node: Node, g: float, table: dict[Node, Any]) -> None:
 class _Sweep:
     """What passing cotangents through arrays, or through nodes, has to keep in mind."""
 
-    def __init__(self, table: dict[Node, Any], mask: int, lift: bool, retain: bool) -> None:
+    def __init__(
+        self, table: dict[Node, Any], mask: int, lift: bool, retain: bool, kept: set[int]
+    ) -> None:
         self.table = table
         self.mask = mask
         self.lift = lift
         self.retain = retain
         self.summed: set[Node] = set()  # nodes whose array in the table was made there, by adding
-        self.kept: set[int] = set()  # ids of the arrays handed out as grad
+        self.kept = kept  # ids of the arrays handed out as grad
 
     def through(self, node: Node, g: Any) -> None:
         """Pass a node's cotangent on to its operands: any row, any kind, raw or lifted."""
@@ -154,7 +160,7 @@ class _Sweep:
                 and found.shape == data.shape
                 and found.dtype is data.dtype
             )
-            c = found if fits else fit(found, x)
+            c = found if fits else _fitted(found, x, op)
             so_far = table[x]
             if so_far.__class__ is float and so_far == 0.0:
                 table[x] = c
@@ -164,6 +170,16 @@ class _Sweep:
                 table[x] = so_far + c
                 if not self.lift and c.__class__ is np.ndarray and c.ndim:
                     self.summed.add(x)
+
+
+def _fitted(c: Any, x: Node, op: Primitive) -> Any:
+    try:
+        return fit(c, x)
+    except ValueError:
+        raise ShapeError(
+            f"the rule of {op.name!r} gave a cotangent of shape {np.shape(data_of(c))} for "
+            f"{describe(x)}; a transpose must give its operand's shape"
+        ) from None
 
 
 def _with_composite(op: Fused, args: Sequence[Any], params: dict[str, Any], bit: int) -> Any:
@@ -206,7 +222,7 @@ def pushforward(
         else:
             t = op.push(ts, out, operands, node.params)
         if t is not None:
-            tangents[node] = fit(t, node)
+            tangents[node] = fit(t, node, grow=True)
     return [tangents.get(root) for root in roots]
 
 
@@ -239,9 +255,9 @@ def backward(self: Node, gradient: Any = None) -> None:
             f"backward() on {describe(self)}: nothing here requires a gradient. It was made of "
             "constants or under no_grad()"
         )
-    with np.errstate(all="ignore"):
-        found = pullback({self: seed_for(self, gradient)})
     kept: set[int] = set()
+    with np.errstate(all="ignore"):
+        found = pullback({self: seed_for(self, gradient)}, kept=kept)
     for leaf, g in found.items():
         if leaf._mask:
             leaf.grad = own(g if leaf.grad is None else leaf.grad + g, leaf, kept)

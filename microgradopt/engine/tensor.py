@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine import composites, sweeps
+from microgradopt.engine import composites, copying, sweeps
 from microgradopt.engine.graph import KINDS, Array, Node, describe
 from microgradopt.engine.interop import Interoperable
 from microgradopt.engine.ops import elementwise as ops, products, shapes
@@ -70,6 +70,8 @@ class Tensor(Interoperable, Node):
                 f"Tensor of a {type(data).__name__} of graph nodes would cut them out of their "
                 "graph; join them with mg.stack([...])"
             )
+        if isinstance(data, np.ma.MaskedArray):
+            raise DTypeError("a Tensor has no mask; fill the masked array first: data.filled(0.0)")
         try:
             array = np.asarray(data)
         except ValueError:
@@ -159,6 +161,8 @@ class Tensor(Interoperable, Node):
         )
 
     backward = sweeps.backward
+    __reduce__ = copying.reduce_node
+    __deepcopy__ = copying.copy_graph
 
     def __add__(self, other: Any) -> Any:
         return ops.add(self, other)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import get_ident
 from typing import Any
 
 import numpy as np
 
-from microgradopt.engine import sweeps
-from microgradopt.engine.graph import KINDS, PAUSED, Node, tick
+from microgradopt.engine import copying, sweeps
+from microgradopt.engine.graph import KINDS, PAUSED, Node, paused, tick
 from microgradopt.engine.interop import Interoperable
 from microgradopt.engine.ops import elementwise as ops
 from microgradopt.engine.rules import Elementwise
@@ -19,7 +18,7 @@ Method = Callable[..., Any]
 
 
 def _unary(row: Elementwise) -> Method:
-    """A method that applies ``row``: what graph.apply does, without its generality."""
+    """A method that applies ``row``: what calling the row does, without its generality."""
     kernel: Any = row.scalar
 
     def method(self: Value) -> Any:
@@ -35,7 +34,7 @@ def _unary(row: Elementwise) -> Method:
         node._index = tick()
         node.grad = node.name = None
         mask = self._mask
-        if not mask or (PAUSED and get_ident() in PAUSED):
+        if not mask or (PAUSED and paused()):
             node._mask = 0
             node.op = node._a = node._b = None
             return node
@@ -72,7 +71,7 @@ def _binary(row: Elementwise) -> Method:
         node._data = data
         node._index = tick()
         node.grad = node.name = None
-        if not mask or (PAUSED and get_ident() in PAUSED):
+        if not mask or (PAUSED and paused()):
             node._mask = 0
             node.op = node._a = node._b = None
             return node
@@ -153,6 +152,8 @@ class Value(Interoperable, Node):
         return bool(self._data != 0.0)
 
     backward = sweeps.backward
+    __reduce__ = copying.reduce_node
+    __deepcopy__ = copying.copy_graph
 
     __add__ = _binary(ops.add)
     __radd__ = _reflected(ops.add)

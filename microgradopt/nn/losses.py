@@ -10,6 +10,7 @@ from microgradopt.engine.composites import log_softmax, mean
 from microgradopt.engine.graph import Array, Node
 from microgradopt.engine.ops.elementwise import absolute, log, relu, where
 from microgradopt.engine.ops.shapes import expand_dims, index, shape, sum
+from microgradopt.engine.quiet import quietly
 from microgradopt.engine.rules import Fused, data_of
 from microgradopt.errors import DTypeError, ShapeError, UsageError
 from microgradopt.nn.arguments import operand
@@ -144,12 +145,14 @@ def cross_entropy_from_probabilities(probabilities: Any, target: Any) -> Any:
     return -mean(log(index(probabilities, (np.arange(len(labels)), labels))))
 
 
+@quietly
 def mse(prediction: Any, target: Any) -> Any:
     """The mean of (prediction − target)² over all entries."""
     away = _difference(prediction, target, "mse")
     return mean(away * away)
 
 
+@quietly
 def half_squared_error(prediction: Any, target: Any) -> Any:
     """½ Σ (prediction − target)² over all entries, the tutorials' other squared error."""
     away = _difference(prediction, target, "half_squared_error")
@@ -214,6 +217,7 @@ def l2_penalty(parameters: Iterable[Any], strength: Any) -> Any:
     return squares(*weights, strength=float(strength)) if weights else 0.0
 
 
+@quietly
 def l1_penalty(parameters: Iterable[Any], strength: Any) -> Any:
     """strength · Σ |w| over all entries of all parameters given; derivative 0 where w is 0."""
     weights = _weights(parameters, strength, "l1_penalty")
@@ -239,6 +243,7 @@ def _weights(parameters: Any, strength: Any, user: str) -> list[Any]:
     return weights
 
 
+@quietly
 def hinge(scores: Any, target: Any, margin: float = 1.0) -> Any:
     """The mean hinge (support vector machine) loss.
 

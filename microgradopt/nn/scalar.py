@@ -26,13 +26,23 @@ class Neuron(Module):
 
     Args:
         nin: the number of inputs.
+        nonlin: whether the neuron is activated; a linear one if not.
         activation: a function of a Value, such as ``mg.tanh``; None for a linear neuron.
         rng: a generator or seed.
     """
 
     def __init__(
-        self, nin: int, activation: Activation = Value.relu, *, rng: RandomSource = None
+        self,
+        nin: int,
+        nonlin: bool = True,
+        *,
+        activation: Activation = Value.relu,
+        rng: RandomSource = None,
     ) -> None:
+        if not isinstance(nonlin, bool):
+            raise UsageError(
+                f"Neuron: nonlin is True or False, got {nonlin!r}; a function goes to activation="
+            )
         if activation is not None and not callable(activation):
             raise UsageError(
                 f"Neuron: activation must be a function such as mg.tanh, or None for a linear "
@@ -42,7 +52,7 @@ class Neuron(Module):
         rng = as_generator(rng)
         self.w = [Value(rng.uniform(-1.0, 1.0)) for _ in range(nin)]
         self.b = Value(0.0)
-        self.activation = activation
+        self.activation = activation if nonlin else None
         self.name_parameters()
 
     def forward(self, x: Sequence[Any]) -> Value:
@@ -65,13 +75,14 @@ class Layer(Module):
         self,
         nin: int,
         nout: int,
-        activation: Activation = Value.relu,
+        nonlin: bool = True,
         *,
+        activation: Activation = Value.relu,
         rng: RandomSource = None,
     ) -> None:
         nout = count("Layer", "the number of neurons", nout)
         rng = as_generator(rng)
-        self.neurons = [Neuron(nin, activation, rng=rng) for _ in range(nout)]
+        self.neurons = [Neuron(nin, nonlin, activation=activation, rng=rng) for _ in range(nout)]
         self.name_parameters()
 
     def forward(self, x: Sequence[Any]) -> Any:
@@ -94,16 +105,16 @@ class MLP(Module):
         self,
         nin: int,
         nouts: Sequence[int],
+        *,
         activation: Activation = Value.relu,
         final: Activation = None,
-        *,
         rng: RandomSource = None,
     ) -> None:
         nouts = sizes("MLP", nouts)
         rng = as_generator(rng)
         kinds = [activation] * (len(nouts) - 1) + [final]
         ins = [nin, *nouts]
-        self.layers = [Layer(a, b, f, rng=rng) for a, b, f in zip(ins, nouts, kinds)]
+        self.layers = [Layer(a, b, activation=f, rng=rng) for a, b, f in zip(ins, nouts, kinds)]
         self.name_parameters()
 
     def forward(self, x: Sequence[Any]) -> Any:

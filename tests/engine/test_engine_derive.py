@@ -170,13 +170,13 @@ def test_shapes_of_cotangents_and_tangents_are_checked():
         ShapeError, match=r"the cotangent has shape \(2,\) where the result has \(3,\)"
     ):
         pull(np.ones(2))
-    with pytest.raises(UsageError, match=r"2 part\(s\), the result has 1"):
+    with pytest.raises(UsageError, match="a tuple in the place of one array"):
         pull((X, X))
     with pytest.raises(
         ShapeError, match=r"the tangents has shape \(\) where the primals has \(3,\)"
     ):
         mg.jvp(mg.sum, (X,), (1.0,))
-    with pytest.raises(UsageError, match="0 part"):
+    with pytest.raises(UsageError, match="not a list of 1"):
         mg.jvp(mg.sum, (X,), ())
     with pytest.raises(UsageError, match="as tuples"):
         mg.jvp(mg.sum, X, X)

@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 
 
 def test_a_neuron_is_what_its_formula_says():
-    neuron = scalar.Neuron(3, mg.tanh, rng=0)
+    neuron = scalar.Neuron(3, activation=mg.tanh, rng=0)
     neuron.b.data = 0.25
     x = [0.5, -1.0, 2.0]
     w = [v.data for v in neuron.w]
@@ -67,15 +67,17 @@ def test_names_tell_where_a_parameter_sits():
 
 def test_repr():
     assert repr(scalar.Neuron(2)) == "relu neuron(2)"
-    assert repr(scalar.Neuron(2, None)) == "linear neuron(2)"
-    assert repr(scalar.Layer(2, 2, mg.tanh)) == "Layer of [tanh neuron(2), tanh neuron(2)]"
+    assert repr(scalar.Neuron(2, False)) == "linear neuron(2)"
+    assert (
+        repr(scalar.Layer(2, 2, activation=mg.tanh)) == "Layer of [tanh neuron(2), tanh neuron(2)]"
+    )
     assert repr(scalar.MLP(2, [1, 1])) == (
         "MLP of [Layer of [relu neuron(2)], Layer of [linear neuron(1)]]"
     )
 
 
 def test_the_last_layer_is_linear_unless_told():
-    model = scalar.MLP(2, [3, 3, 1], mg.tanh)
+    model = scalar.MLP(2, [3, 3, 1], activation=mg.tanh)
     kinds = [layer.neurons[0].activation for layer in model.layers]
     assert kinds == [mg.tanh, mg.tanh, None]
     assert scalar.MLP(2, [3, 1], final=mg.sigmoid).layers[1].neurons[0].activation is mg.sigmoid
@@ -114,7 +116,7 @@ def compare_gradients(model: scalar.MLP, arrays: nn.MLP) -> None:
 def test_margins_and_penalty_are_those_of_arrays(activation):
     X, y = mg.datasets.moons(20, rng=0)
     signs = 2.0 * y - 1.0
-    model = scalar.MLP(2, [8, 8, 1], activation, rng=0)
+    model = scalar.MLP(2, [8, 8, 1], activation=activation, rng=0)
     for i, p in enumerate(model.parameters()):
         p.data = p.data + 0.01 * i % 0.3  # biases too
     arrays = twin(model, activation)
@@ -132,7 +134,7 @@ def test_margins_and_penalty_are_those_of_arrays(activation):
 
 def test_several_outputs_are_those_of_arrays():
     X = RNG.normal(size=(6, 3))
-    model = scalar.MLP(3, [5, 2], mg.tanh, rng=1)
+    model = scalar.MLP(3, [5, 2], activation=mg.tanh, rng=1)
     arrays = twin(model, mg.tanh)
     rows = [model(row) for row in X]
     np.testing.assert_allclose([[v.data for v in r] for r in rows], arrays(X).data, rtol=1e-12)
@@ -181,9 +183,17 @@ def test_mlp_wants_a_list_of_sizes(bad):
 @pytest.mark.parametrize("bad", ["relu", True, 1.0])
 def test_an_activation_is_a_function_or_nothing(bad):
     with pytest.raises(UsageError, match=r"such as mg\.tanh, or None for a linear neuron"):
-        scalar.Neuron(2, bad)
+        scalar.Neuron(2, activation=bad)
 
 
 def test_inputs_are_numbers():
     with pytest.raises(DTypeError, match="cannot use str 'a' as an operand"):
         scalar.Neuron(2)(["a", "b"])
+
+
+def test_nonlin_is_micrograds():
+    assert scalar.Neuron(2, nonlin=False).activation is None
+    assert scalar.Neuron(2, True).activation is Value.relu
+    assert {n.activation for n in scalar.Layer(2, 3, nonlin=False).neurons} == {None}
+    with pytest.raises(UsageError, match="goes to activation="):
+        scalar.Neuron(2, mg.tanh)

@@ -19,7 +19,8 @@ from microgradopt.engine.ops.shapes import (
     swapaxes,
     transpose,
 )
-from microgradopt.engine.rules import Multilinear, check_axis
+from microgradopt.engine.quiet import quietly
+from microgradopt.engine.rules import Multilinear, broadcast_to as broadcast_row, check_axis
 from microgradopt.errors import ShapeError, UsageError
 
 
@@ -107,6 +108,7 @@ def tensordot(x: Any, y: Any, axes: Any = 2) -> Any:
     return reshape(matmul_row(left, right), (*outer_x, *outer_y))
 
 
+@quietly
 def dot(x: Any, y: Any) -> Any:
     """numpy.dot: inner product, matrix product, or scaling, by the operands' dimensions."""
     if not ndim(x) or not ndim(y):
@@ -116,6 +118,7 @@ def dot(x: Any, y: Any) -> Any:
     return tensordot(x, y, axes=(-1, -2 if ndim(y) > 1 else 0))
 
 
+@quietly
 def outer(x: Any, y: Any) -> Any:
     """The matrix of all products of an entry of ``x`` with an entry of ``y``."""
     column = expand_dims(ravel(x), 1) if ndim(x) or not ndim(y) else x
@@ -141,7 +144,8 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 def _transpose_einsum(i: int, g: Any, *args: Any, inputs: tuple[str, ...], output: str) -> Any:
     others = args[:i] + args[i + 1 :]
     labels = (output, *inputs[:i], *inputs[i + 1 :])
-    return einsum_row(g, *others, inputs=labels, output=inputs[i])
+    found = einsum_row(g, *others, inputs=labels, output=inputs[i])
+    return broadcast_row(found, shape=np.broadcast_shapes(shape(found), shape(args[i])))
 
 
 einsum_row = Multilinear(

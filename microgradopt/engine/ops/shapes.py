@@ -188,8 +188,12 @@ def _plain_key(key: Any) -> Any:
                 "indexing: a graph node cannot be an index; use plain ints or an integer array "
                 "(node.data.astype(int) if you mean its numbers)"
             )
-    parts = tuple(_own_index(p) if isinstance(p, (list, np.ndarray)) else p for p in parts)
+    parts = tuple(p if _is_basic(p) else _own_index(p) for p in parts)
     return parts if isinstance(key, tuple) else parts[0]
+
+
+def _is_basic(part: Any) -> bool:
+    return part is None or part is Ellipsis or isinstance(part, (int, np.integer, slice))
 
 
 def _own_index(part: Any) -> Any:
