@@ -178,6 +178,7 @@ class Primitive:
     table: ClassVar[dict[str, "Primitive"]] = {}
     array: Callable[..., Any]
     saves = False  # whether the kernel also returns something for its pullback
+    operands: int | None = None  # how many it takes, and then no parameters; None: any of both
     in_place: ClassVar[bool] = False  # whether scalar operands may sit in the node's own slots
 
     def __init__(
@@ -215,6 +216,11 @@ class Primitive:
         return _primitive_named, (self.name,)
 
     def __call__(self, *args: Any, **params: Any) -> Any:
+        if self.operands is not None and (params or len(args) != self.operands):
+            given = ", ".join([f"{len(args)} operand(s)", *params])
+            raise UsageError(
+                f"{self.name} takes {self.operands} operand(s) and no keywords; it got {given}"
+            )
         mask = 0
         raw = []
         recorded = unchecked = loose = False

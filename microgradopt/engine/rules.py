@@ -60,19 +60,11 @@ class Elementwise(Differentiable):
     ) -> None:
         super().__init__(name, **declared)
         self.partials = tuple(float(p) if isinstance(p, (int, float)) else p for p in partials)
+        self.operands = len(self.partials)
         # The scalar backward loop reads these two directly; there, no derivative is one of 0.
         self.first, self.second = (0.0 if p is None else p for p in (*self.partials, None)[:2])
         if self.scalar is None:
             self.scalar = self.rescue
-
-    def __call__(self, *args: Any, **params: Any) -> Any:
-        if params or len(args) != len(self.partials):
-            raise UsageError(
-                f"{self.name} takes {len(self.partials)} operand(s), one for each of its partials, "
-                f"and no keywords; it was given {len(args)}"
-                + (f" and {', '.join(params)}" if params else "")
-            )
-        return super().__call__(*args)
 
     def pull(
         self, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]

@@ -24,7 +24,8 @@ from microgradopt.errors import DTypeError, ShapeError, UsageError
 
 def shape(x: Any) -> tuple[int, ...]:
     """The shape of a float (``()``), an array or a node."""
-    return np.shape(data_of(x))
+    data = x._data if isinstance(x, Node) else x
+    return data.shape if isinstance(data, np.ndarray) else np.shape(data)
 
 
 def ndim(x: Any) -> int:
