@@ -231,7 +231,9 @@ class Primitive:
                 raw.append(x._data)
             else:
                 raw.append(x)
-                if x.__class__ is not float:
+                if x.__class__ is not float and (
+                    x.__class__ is not np.ndarray or x.dtype.kind != "f"
+                ):
                     unchecked = True
                     loose = loose or x.__class__ in LOOSE
         if not recorded:

@@ -227,7 +227,8 @@ class Fused(Differentiable):
         self.saves = saves
 
     def compute(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        return self.forward(args, params)[0]
+        result = super().compute(args, params)
+        return result[0] if self.saves else result
 
     def forward(self, args: Sequence[Any], params: dict[str, Any]) -> tuple[Any, Any]:
         result = super().compute(args, params)
