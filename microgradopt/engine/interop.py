@@ -1,4 +1,7 @@
-"""NumPy's protocols: np.exp(node), np.sum(node), array * node are the library's own functions."""
+"""What both kinds of node share: their order, and NumPy's protocols.
+
+np.exp(node), np.sum(node) and array * node are the library's own functions.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ FUNCTIONS: dict[Any, Any] = {
 
 
 class Interoperable:
-    """What a node needs for NumPy to hand its functions over to this library."""
+    """What orders nodes, and what lets NumPy hand its functions over to this library."""
 
     __slots__ = ()
     __array_priority__ = 1000.0
@@ -62,6 +65,20 @@ class Interoperable:
     def shape(self) -> tuple[int, ...]:
         """The lengths of the dimensions; ``()`` for a scalar."""
         return np.shape(self._data)
+
+    # Order is that of the numbers; == stays identity, so that nodes can be keys of a dict.
+
+    def __lt__(self, other: Any) -> Any:
+        return elementwise.less(self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return elementwise.less_equal(self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return elementwise.greater(self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return elementwise.greater_equal(self, other)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         function = {"__call__": UFUNCS, "reduce": REDUCTIONS}.get(method, {}).get(ufunc)

@@ -211,20 +211,6 @@ class Tensor(Interoperable, Node):
     def __abs__(self) -> Any:
         return ops.absolute(self)
 
-    # Order is that of the numbers; == stays identity, so that nodes can be keys of a dict.
-
-    def __lt__(self, other: Any) -> Any:
-        return ops.less(self, other)
-
-    def __le__(self, other: Any) -> Any:
-        return ops.less_equal(self, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return ops.greater(self, other)
-
-    def __ge__(self, other: Any) -> Any:
-        return ops.greater_equal(self, other)
-
     def reshape(self, *shape: Any) -> Any:
         """The same entries in another shape: ``t.reshape(2, 3)`` or ``t.reshape((2, 3))``."""
         return shapes.reshape(self, shape[0] if len(shape) == 1 else shape)

@@ -180,20 +180,6 @@ class Value(Interoperable, Node):
     sigmoid = _unary(ops.sigmoid)
     relu = _unary(ops.relu)
 
-    # Order is that of the numbers; == stays identity, so that nodes can be keys of a dict.
-
-    def __lt__(self, other: Any) -> Any:
-        return ops.less(self, other)
-
-    def __le__(self, other: Any) -> Any:
-        return ops.less_equal(self, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return ops.greater(self, other)
-
-    def __ge__(self, other: Any) -> Any:
-        return ops.greater_equal(self, other)
-
 
 KINDS["scalar"] = Value
 _new: Callable[[type[Value]], Any] = object.__new__
