@@ -106,7 +106,7 @@ class Drawing:
         """Return the picture as SVG.
 
         ``engine`` chooses the layout: ``"dot"`` runs Graphviz's program, ``"builtin"`` needs none,
-        ``"auto"`` takes dot if it is installed, works, and the graph is not large.
+        ``"auto"`` takes dot if it is installed, works, and the graph has at most 500 boxes.
         """
         return render_svg(self.scene, engine)
 
