@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -111,13 +111,8 @@ def _read(graph: dict[str, Any], scene: Scene, sizes: Ints) -> Placement:
 
 def _points(text: str, left: float, top: float) -> Sequence[tuple[float, float]]:
     """Read Graphviz points, whose y grows upward, as pixels from the upper left corner."""
-    return list(_iterate_points(text, left, top))
-
-
-def _iterate_points(text: str, left: float, top: float) -> Iterator[tuple[float, float]]:
-    for pair in text.split():
-        x, y = pair.split(",")[-2:]
-        yield float(x) - left + _MARGIN, top - float(y) + _MARGIN
+    pairs = [pair.split(",")[-2:] for pair in text.split()]
+    return [(float(x) - left + _MARGIN, top - float(y) + _MARGIN) for x, y in pairs]
 
 
 def _path(text: str, left: float, top: float) -> str:

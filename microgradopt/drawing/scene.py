@@ -82,9 +82,9 @@ def build_scene(roots: Sequence[Any], options: Options) -> Scene:
     nodes = ancestors(roots)
     total = len(nodes)
     if options.max_nodes is not None and total > options.max_nodes:
-        nodes = nearest(roots, options.max_nodes)
+        nodes = operands_first(nearest(roots, options.max_nodes))
     painter = _Painter(options, {id(root) for root in roots})
-    for node in operands_first(nodes):
+    for node in nodes:
         painter.add(node)
     hidden = total - len(nodes)
     note = f"the {len(nodes):,} nodes nearest to the output, of {total:,}" if hidden else ""

@@ -35,11 +35,10 @@ from microgradopt.engine.ops.shapes import (
     ndim,
     ravel,
     reshape,
-    shape,
     sum,
 )
 from microgradopt.engine.quiet import quietly
-from microgradopt.engine.rules import Fused, check_axis, data_of
+from microgradopt.engine.rules import Fused, check_axis, data_of, shape_of as shape
 from microgradopt.errors import ShapeError, UsageError
 
 

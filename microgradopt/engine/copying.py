@@ -1,33 +1,24 @@
 """Pickling and copying of graphs: walks, where Python's own way would recurse once per link."""
 
-from operator import attrgetter
 from typing import Any
 
 from microgradopt.engine.graph import (
     USER_LEAF,
     Node,
     Primitive,
+    ancestors,
     attach,
     copy_raw,
-    reach,
     recording,
-    refuse_stale,
 )
 
 
 def reduce_node(self: Node) -> Any:
     """For pickle: a leaf by itself, so that two graphs may share it; else the whole graph below."""
-    nodes = _current_ancestors(self)
+    nodes = ancestors([self], stale=False)
     if len(nodes) == 1 and self.op is None:
         return _restore_leaf, (type(self), self._data, self._mask, self.name, self.grad)
     return _restore_last, (flatten(nodes),)
-
-
-def _current_ancestors(node: Node) -> list[Node]:
-    """What a copy is made of, operands first, which a stale graph no longer has an order for."""
-    order, leaves, _ = reach([node])
-    refuse_stale(order, leaves)
-    return sorted(leaves, key=attrgetter("_index")) + order
 
 
 def flatten(nodes: list[Node]) -> list[tuple[Any, ...]]:
@@ -72,7 +63,7 @@ def _relink(op: Primitive, args: list[Any], data: Any, params: Any, name: Any, g
 
 def copy_graph(node: Node, memo: dict[int, Any]) -> Node:
     """A deep copy of ``node`` and of everything below it; what ``memo`` holds is reused."""
-    for old in _current_ancestors(node):
+    for old in ancestors([node], stale=False):
         if id(old) in memo:
             continue
         data, grad = copy_raw(old._data), copy_raw(old.grad)

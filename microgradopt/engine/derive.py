@@ -22,7 +22,7 @@ from microgradopt.engine.graph import (
     recording,
 )
 from microgradopt.engine.ops.shapes import reshape, stack
-from microgradopt.engine.rules import alias, data_of
+from microgradopt.engine.rules import alias, data_of, shape_of
 from microgradopt.engine.structure import aligned, leaves, map_structure, rebuild
 from microgradopt.engine.sweeps import (
     as_input,
@@ -71,7 +71,7 @@ class _Trace:
             if isinstance(y, Node) and y._mask & self.bit:
                 seeds[y] = seeds[y] + c if y in seeds else c
         lift = self.lift or any(isinstance(c, Node) for c in cotangents)
-        with np.errstate(all="ignore"), level(self.bit):
+        with level(self.bit):
             found = pullback(seeds, self.bit, lift=lift, wanted=set(self.inputs))
         pulled = _plain([found.get(x, 0.0) for x in self.inputs], self.inputs)
         return pulled if taken else [self._released(g) for g in pulled]
@@ -81,7 +81,7 @@ class _Trace:
         nodes = [y for y in self.outs if isinstance(y, Node)]
         seeds: dict[Node, Any] = dict(zip(self.inputs, tangents))
         lift = self.lift or any(isinstance(t, Node) for t in tangents)
-        with np.errstate(all="ignore"), level(self.bit):
+        with level(self.bit):
             found = dict(zip(nodes, pushforward(nodes, seeds, self.bit, lift=lift)))
         moved = [found.get(y) if isinstance(y, Node) else None for y in self.outs]
         pushed = _plain([0.0 if t is None else t for t in moved], self.outs)
@@ -147,6 +147,11 @@ def _select(
     return of_chosen, [args[i] for i in places]
 
 
+def _as_asked(argnums: int | Sequence[int], results: list[Any]) -> Any:
+    """One result for one argument, a tuple for several."""
+    return tuple(results) if isinstance(argnums, (tuple, list)) else results[0]
+
+
 def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     """A function that returns ``(f(...), gradient)``; see :func:`grad`."""
 
@@ -157,7 +162,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
             trace = _Trace(of_chosen, primals, bit)
             grads = trace.pull([_one_number(trace.out, "grad")])
             result = rebuild(primals, grads)
-            return trace.value(), tuple(result) if isinstance(argnums, (tuple, list)) else result[0]
+            return trace.value(), _as_asked(argnums, result)
 
     return both
 
@@ -234,7 +239,7 @@ def _matching(given: Any, tree: Any, what: str, whose: str) -> list[Any]:
 
 
 def _match(x: Any, like: Any, what: str, whose: str) -> Any:
-    data, have = data_of(like), np.shape(data_of(x))
+    data, have = data_of(like), shape_of(x)
     if have != np.shape(data):
         raise ShapeError(f"{what} has shape {have} where {whose} has {np.shape(data)}")
     if isinstance(x, Node):
@@ -278,7 +283,7 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
             blocks = [_zeros(trace.out, x) for x in trace.inputs]  # of what depends on nothing
             if isinstance(trace.out, Node):
                 blocks = _blocks(trace)
-        return tuple(blocks) if isinstance(argnums, (tuple, list)) else blocks[0]
+        return _as_asked(argnums, blocks)
 
     return jacobian_of
 
@@ -317,15 +322,15 @@ def _units(data: Any) -> list[Any]:
 
 
 def _assemble(pieces: list[Any], axis: int, out: Node, x: Node) -> Any:
-    shape = np.shape(out._data) + np.shape(x._data)
-    if not shape and not isinstance(pieces[0], np.ndarray) and np.ndim(data_of(pieces[0])) == 0:
+    shape = shape_of(out) + shape_of(x)
+    if not shape and not isinstance(pieces[0], np.ndarray) and shape_of(pieces[0]) == ():
         return pieces[0]
     return reshape(stack(pieces, axis), shape) if pieces else _zeros(out, x)
 
 
 def _zeros(out: Any, x: Node) -> Any:
     """The Jacobian of a constant."""
-    shape = np.shape(data_of(out)) + np.shape(x._data)
+    shape = shape_of(out) + shape_of(x)
     return np.zeros(shape, np.result_type(x._data, data_of(out))) if shape else 0.0
 
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from microgradopt.engine.quiet import restore, silence
+from microgradopt.engine.quiet import in_ieee, restore, silence
 from microgradopt.errors import DTypeError, GraphError, ShapeError, StaleGraphError, UsageError
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -276,11 +276,7 @@ class Primitive:
 
     def rescue(self, *args: float, **params: Any) -> float:
         """Where Python's arithmetic raises, the array kernel gives the IEEE result."""
-        before = silence()
-        try:
-            return float(self.array(*map(np.float64, args), **params))
-        finally:
-            restore(before)
+        return in_ieee(self.array, *args, **params)
 
 
 def _explained(error: ValueError, primitive: Primitive, args: Sequence[Any]) -> ValueError:
@@ -419,9 +415,16 @@ def refuse_stale(order: Sequence[Node], leaves: Iterable[Node]) -> None:
                 )
 
 
-def ancestors(roots: Iterable[Node]) -> list[Node]:
-    """Every node that the roots were computed from, roots included, in creation order."""
-    return sorted(reach(roots)[2], key=_by_index)
+def ancestors(roots: Iterable[Node], *, stale: bool = True) -> list[Node]:
+    """Every node that the roots were computed from, roots included, operands before their users.
+
+    Leaves come first, then the rest, each in creation order: so a leaf stays before its users also
+    in a ``stale`` graph, where it was assigned after they had used it. False refuses such a graph.
+    """
+    order, leaves, _ = reach(roots)
+    if not stale:
+        refuse_stale(order, leaves)
+    return sorted(leaves, key=_by_index) + order
 
 
 class _State:

@@ -48,3 +48,9 @@ def quietly(function: F) -> F:
             restore(before)
 
     return quiet  # type: ignore[return-value]  # the same signature
+
+
+@quietly
+def in_ieee(function: Callable[..., Any], *numbers: float, **options: Any) -> float:
+    """A function of floats by NumPy's arithmetic, for where Python's raises."""
+    return float(function(*map(np.float64, numbers), **options))

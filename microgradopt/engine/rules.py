@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from microgradopt.engine.graph import Node, Primitive
+from microgradopt.engine.quiet import in_ieee
 from microgradopt.errors import ShapeError, UsageError
 
 Rule = Callable[..., Any]
@@ -126,8 +127,7 @@ def evaluate(rule: Any, out: float, args: Sequence[float]) -> Any:
     try:
         return rule(out, *args)
     except (ArithmeticError, ValueError):
-        with np.errstate(all="ignore"):
-            return float(rule(np.float64(out), *map(np.float64, args)))
+        return in_ieee(rule, out, *args)
 
 
 class Linear(Differentiable):
@@ -338,6 +338,12 @@ def data_of(x: Any) -> Any:
     return x._data if isinstance(x, Node) else x
 
 
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of a float (``()``), an array or a node."""
+    data = x._data if isinstance(x, Node) else x
+    return data.shape if isinstance(data, np.ndarray) else np.shape(data)
+
+
 alias = Elementwise(
     "alias",
     symbol="=",
@@ -370,9 +376,7 @@ add_up: Linear = Linear(
     "sum",
     symbol="Σ",
     array=_add_up,
-    transpose=lambda g, x, axis=None, keepdims=False: _spread(
-        g, np.shape(data_of(x)), axis, keepdims
-    ),
+    transpose=lambda g, x, axis=None, keepdims=False: _spread(g, shape_of(x), axis, keepdims),
     sample=lambda rng: [
         ((rng.normal(size=(3, 4)),), {"axis": axis, "keepdims": keep})
         for axis, keep in ((None, False), (0, False), (1, True), ((0, 1), False))
@@ -382,7 +386,7 @@ add_up: Linear = Linear(
 reshape_to: Linear = Linear(
     "reshape",
     array=np.reshape,
-    transpose=lambda g, x, shape: reshape_to(g, shape=np.shape(data_of(x))),
+    transpose=lambda g, x, shape: reshape_to(g, shape=shape_of(x)),
     sample=lambda rng: [((rng.normal(size=(2, 3)),), {"shape": s}) for s in ((3, 2), (6,))],
 )
 
@@ -390,7 +394,7 @@ broadcast_to: Linear = Linear(
     "broadcast_to",
     symbol="broadcast",
     array=_repeat,
-    transpose=lambda g, x, shape: unbroadcast(g, np.shape(data_of(x))),
+    transpose=lambda g, x, shape: unbroadcast(g, shape_of(x)),
     sample=lambda rng: [
         ((rng.normal(size=s),), {"shape": (2, 3)}) for s in ((), (3,), (2, 1), (1, 1))
     ],
@@ -407,7 +411,7 @@ as_value: Linear = Linear(
     "as_value",
     symbol="value",
     array=lambda x: float(np.asarray(x).item()),
-    transpose=lambda g, x: broadcast_to(g, shape=np.shape(data_of(x))),
+    transpose=lambda g, x: broadcast_to(g, shape=shape_of(x)),
     sample=lambda rng: [((rng.normal(size=shape),), {}) for shape in ((), (1, 1))],
 )
 
@@ -427,12 +431,12 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
     Where ``g`` is the same along an axis of the operand, it may have length 1 there.
     """
-    have = np.shape(data_of(g))
+    have = shape_of(g)
     if have == shape:
         return g
     have = (1,) * (len(shape) - len(have)) + have
     extra = len(have) - len(shape)
-    if len(have) > np.ndim(data_of(g)):
+    if len(have) > len(shape_of(g)):
         g = reshape_to(g, shape=have)
     axes = tuple(range(extra)) + tuple(
         i + extra for i, n in enumerate(shape) if n == 1 and have[i + extra] != 1
@@ -440,7 +444,7 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     if axes:
         g = add_up(g, axis=axes[0] if len(axes) == 1 else axes, keepdims=False)
     kept = tuple(1 if m == 1 else n for m, n in zip(have[extra:], shape))
-    if np.shape(data_of(g)) != kept:
+    if shape_of(g) != kept:
         g = reshape_to(g, shape=kept)
     return g if kept == shape else broadcast_to(g, shape=shape)
 
@@ -455,7 +459,7 @@ def fit(g: Any, like: Node, *, grow: bool = False) -> Any:
     """
     data = like._data
     if data.__class__ is float:
-        if np.shape(data_of(g)) != ():
+        if shape_of(g) != ():
             g = unbroadcast(g, ())
         if data_of(g).__class__ is float:
             return g

@@ -21,7 +21,16 @@ from microgradopt.engine.graph import (
     recording,
     refuse_stale,
 )
-from microgradopt.engine.rules import Elementwise, Fused, alias, data_of, evaluate, fit
+from microgradopt.engine.quiet import quietly
+from microgradopt.engine.rules import (
+    Elementwise,
+    Fused,
+    alias,
+    data_of,
+    evaluate,
+    fit,
+    shape_of,
+)
 from microgradopt.errors import DTypeError, GraphError, ShapeError
 
 
@@ -34,18 +43,19 @@ def as_input(x: Any, bit: int) -> Node:
     return kind.__new__(kind)._become_leaf(copy_raw(kind.leaf_data(x)), bit)
 
 
+@quietly
 def pullback(
     seeds: dict[Node, Any],
     mask: int = EVERYTHING,
     *,
     lift: bool = False,
-    wanted: Container[Node] | None = None,
+    wanted: Container[Node] = (),
     kept: set[int] | None = None,
 ) -> dict[Node, Any]:
-    """Reverse mode: from cotangents of results to those of the leaves, or of the ``wanted`` nodes.
+    """Reverse mode: from cotangents of results to those of the leaves and of the ``wanted`` nodes.
 
-    Without ``wanted``, every node made by an operation gets its cotangent as ``grad``; ``kept``
-    then collects the ids of the arrays given out.
+    With ``kept``, every node made by an operation gets its cotangent as ``grad``, and ``kept``
+    collects the ids of the arrays given out.
 
     Visits the nodes from the youngest to the oldest, so that a node's cotangent is complete when
     its turn comes.
@@ -55,17 +65,17 @@ def pullback(
     refuse_stale(order, leaves)
     table.update(seeds)
     found: dict[Node, Any] = {}
-    sweep = _Sweep(table, mask, lift, wanted is None, set() if kept is None else kept)
+    sweep = _Sweep(table, mask, lift, kept)
     for node in reversed(order):
         a = node._a
         if lift or a.__class__ is tuple:
             g = table.pop(node)
-            if wanted is not None and node in wanted:
+            if node in wanted:
                 found[node] = g
             sweep.through(node, g)
             continue
         g = table[node]
-        if wanted is None:
+        if kept is not None:
             node.grad = g
         elif node in wanted:
             found[node] = g
@@ -114,18 +124,17 @@ class _Sweep:
     """What passing cotangents through arrays, or through nodes, has to keep in mind."""
 
     def __init__(
-        self, table: dict[Node, Any], mask: int, lift: bool, retain: bool, kept: set[int]
+        self, table: dict[Node, Any], mask: int, lift: bool, kept: set[int] | None
     ) -> None:
         self.table = table
         self.mask = mask
         self.lift = lift
-        self.retain = retain
+        self.kept = kept
         self.summed: set[Node] = set()  # nodes whose array in the table was made there, by adding
-        self.kept = kept  # ids of the arrays handed out as grad
 
     def through(self, node: Node, g: Any) -> None:
         """Pass a node's cotangent on to its operands: any row, any kind, raw or lifted."""
-        if self.retain:
+        if self.kept is not None:
             node.grad = own(g, node, self.kept)
         if g.__class__ is float and g == 0.0:
             return  # nothing reached it
@@ -141,14 +150,15 @@ class _Sweep:
                 raw.append(x)
         op: Any = node.op
         params = node.params
-        if self.lift:
-            pull = _pull_composite if isinstance(op, Fused) else op.__class__.pull
-            cotangents = pull(op, g, node, args, params, wanted)
-        else:
+        if not self.lift:
             if op.saves:
                 saved = node._b if node._b is not None else op.forward(raw, params)[1]
                 params = {**params, "saved": saved}
             cotangents = op.pull(g, node._data, raw, params, wanted)
+        elif isinstance(op, Fused):
+            cotangents = _pull_composite(op, g, args, params, wanted)
+        else:
+            cotangents = op.pull(g, node, args, params, wanted)
         table = self.table
         for i, found in zip(wanted, cotangents):
             if found is None:
@@ -178,7 +188,7 @@ def _fitted(c: Any, x: Node, op: Primitive) -> Any:
         return fit(c, x)
     except ValueError:
         raise ShapeError(
-            f"the rule of {op.name!r} gave a cotangent of shape {np.shape(data_of(c))} for "
+            f"the rule of {op.name!r} gave a cotangent of shape {shape_of(c)} for "
             f"{describe(x)}; a transpose must give its operand's shape"
         ) from None
 
@@ -195,7 +205,7 @@ def _is_differentiable(x: Any) -> bool:
 
 
 def _pull_composite(
-    op: Fused, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]
+    op: Fused, g: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]
 ) -> list[Any]:
     with level() as bit:
         out, inputs = _with_composite(op, args, params, bit)
@@ -203,6 +213,7 @@ def _pull_composite(
     return [found.get(inputs[i]) for i in wanted]
 
 
+@quietly
 def pushforward(
     roots: Sequence[Node], tangents: dict[Node, Any], mask: int, *, lift: bool = False
 ) -> list[Any]:
@@ -236,6 +247,7 @@ def _push_composite(
         return pushforward([out], seeds, bit, lift=lift)[0]
 
 
+@quietly
 def backward(self: Node, gradient: Any = None) -> None:
     """Fill in ``grad`` of every node below this one by the chain rule.
 
@@ -257,8 +269,7 @@ def backward(self: Node, gradient: Any = None) -> None:
             "constants or under no_grad()"
         )
     kept: set[int] = set()
-    with np.errstate(all="ignore"):
-        found = pullback({self: seed_for(self, gradient)}, kept=kept)
+    found = pullback({self: seed_for(self, gradient)}, kept=kept)
     for leaf, g in found.items():
         if leaf._mask:
             leaf.grad = own(g if leaf.grad is None else leaf.grad + g, leaf, kept)

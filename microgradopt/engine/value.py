@@ -17,6 +17,9 @@ from microgradopt.errors import DTypeError
 Method = Callable[..., Any]
 
 
+# The two below end alike, and not in a common function: every node would pay for its call.
+
+
 def _unary(row: Elementwise) -> Method:
     """A method that applies ``row``: what calling the row does, without its generality."""
     kernel: Any = row.scalar

@@ -9,8 +9,8 @@ import numpy as np
 
 from microgradopt.engine.ops import elementwise as ops
 from microgradopt.engine.ops.products import matmul
-from microgradopt.engine.ops.shapes import reshape, shape, transpose
-from microgradopt.engine.rules import Fused, add_up
+from microgradopt.engine.ops.shapes import reshape, transpose
+from microgradopt.engine.rules import Fused, add_up, shape_of as shape
 from microgradopt.engine.tensor import Tensor
 from microgradopt.errors import DTypeError, ShapeError, UsageError
 from microgradopt.nn import init as initialisers

@@ -14,13 +14,17 @@ from microgradopt.engine.ops.shapes import (
     of_one_dtype,
     ravel,
     reshape,
-    shape,
     sum,
     swapaxes,
     transpose,
 )
 from microgradopt.engine.quiet import quietly
-from microgradopt.engine.rules import Multilinear, broadcast_to as broadcast_row, check_axis
+from microgradopt.engine.rules import (
+    Multilinear,
+    broadcast_to as broadcast_row,
+    check_axis,
+    shape_of as shape,
+)
 from microgradopt.errors import ShapeError, UsageError
 
 

@@ -18,14 +18,9 @@ from microgradopt.engine.rules import (
     check_axis,
     data_of,
     reshape_to,
+    shape_of as shape,
 )
 from microgradopt.errors import DTypeError, ShapeError, UsageError
-
-
-def shape(x: Any) -> tuple[int, ...]:
-    """The shape of a float (``()``), an array or a node."""
-    data = x._data if isinstance(x, Node) else x
-    return data.shape if isinstance(data, np.ndarray) else np.shape(data)
 
 
 def ndim(x: Any) -> int:
