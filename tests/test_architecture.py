@@ -32,8 +32,9 @@ FLOORS = {
 }
 INSIDE = {  # within a folder: a file imports only files that come before it
     "engine": [
-        "__init__", "quiet", "graph", "copying", "rules", "ops", "composites", "interop",
-        "structure", "sweeps", "value", "tensor", "derive",
+        "quiet", "graph", "copying", "rules", "ops", "reductions", "composites", "linalg",
+        "interop", "structure", "sweeps", "value", "tensor", "derive", "packing", "custom",
+        "debug", "__init__",
     ],
     "nn": [
         "arguments", "module", "init", "activations", "layers", "losses", "scalar", "__init__",

@@ -41,6 +41,11 @@ from microgradopt.engine.quiet import quietly
 from microgradopt.engine.rules import Fused, check_axis, data_of, shape_of as shape
 from microgradopt.errors import ShapeError, UsageError
 
+__all__ = [
+    "clip", "elu", "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp", "max", "mean",
+    "min", "norm", "prod", "softmax", "sort", "std", "stop_gradient", "var",
+]  # fmt: skip
+
 
 def stop_gradient(x: Any) -> Any:
     """The same value as a constant: no gradient flows through it."""

@@ -33,6 +33,10 @@ from microgradopt.engine.sweeps import (
 )
 from microgradopt.errors import ShapeError, UsageError
 
+__all__ = [
+    "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp",
+]  # fmt: skip
+
 Function = Callable[..., Any]
 
 

@@ -21,6 +21,10 @@ import numpy.typing as npt
 from microgradopt.engine.quiet import in_ieee, restore, silence
 from microgradopt.errors import DTypeError, GraphError, ShapeError, StaleGraphError, UsageError
 
+__all__ = [
+    "no_grad",
+]  # fmt: skip
+
 Array: TypeAlias = npt.NDArray[Any]
 Raw: TypeAlias = float | Array  # data outside any graph
 

@@ -25,6 +25,10 @@ from microgradopt.engine.graph import Node, Primitive
 from microgradopt.engine.quiet import in_ieee
 from microgradopt.errors import ShapeError, UsageError
 
+__all__ = [
+    "elementwise", "fused", "linear", "multilinear",
+]  # fmt: skip
+
 Rule = Callable[..., Any]
 
 

@@ -13,6 +13,10 @@ from microgradopt.engine.interop import Interoperable
 from microgradopt.engine.ops import elementwise as ops, products, shapes
 from microgradopt.errors import DTypeError, GraphError, ShapeError
 
+__all__ = [
+    "Tensor",
+]  # fmt: skip
+
 
 class Tensor(Interoperable, Node):
     """An array in a computation graph.

@@ -14,6 +14,10 @@ from microgradopt.engine.ops import elementwise as ops
 from microgradopt.engine.rules import Elementwise
 from microgradopt.errors import DTypeError
 
+__all__ = [
+    "Value",
+]  # fmt: skip
+
 Method = Callable[..., Any]
 
 

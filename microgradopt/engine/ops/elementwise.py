@@ -16,6 +16,15 @@ import numpy as np
 
 from microgradopt.engine.rules import Elementwise, Plain, data_of
 
+__all__ = [
+    "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
+    "cbrt", "cos", "cosh", "divide", "equal", "exp", "exp2", "expm1", "greater",
+    "greater_equal", "hypot", "isfinite", "isnan", "less", "less_equal", "log", "log1p", "log2",
+    "log10", "logaddexp", "logical_and", "logical_not", "logical_or", "maximum", "minimum",
+    "multiply", "negative", "not_equal", "power", "relu", "sigmoid", "sign", "sin", "sinh",
+    "softplus", "sqrt", "square", "subtract", "tan", "tanh", "where",
+]  # fmt: skip
+
 LN2, LN10 = math.log(2.0), math.log(10.0)
 ANY = (-4.0, 3.0)
 POSITIVE = (0.02, 7.0)

@@ -27,6 +27,10 @@ from microgradopt.engine.rules import (
 )
 from microgradopt.errors import ShapeError, UsageError
 
+__all__ = [
+    "diagonal", "dot", "einsum", "matmul", "outer", "tensordot", "trace",
+]  # fmt: skip
+
 
 def _left(g: Any, x: Any, y: Any) -> Any:
     """The cotangent of x in x @ y; extra leading axes are summed by the engine."""

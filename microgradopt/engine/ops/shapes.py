@@ -22,6 +22,11 @@ from microgradopt.engine.rules import (
 )
 from microgradopt.errors import DTypeError, ShapeError, UsageError
 
+__all__ = [
+    "astype", "broadcast_to", "concatenate", "cumsum", "expand_dims", "flip", "moveaxis", "pad",
+    "ravel", "reshape", "split", "squeeze", "stack", "sum", "swapaxes", "transpose",
+]  # fmt: skip
+
 
 def ndim(x: Any) -> int:
     """The number of dimensions of a float (0), an array or a node."""
