@@ -4,12 +4,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from microgradopt import engine, errors, nn, optim
+from microgradopt.engine import linalg
 from microgradopt.engine.composites import *
+from microgradopt.engine.custom import *
+from microgradopt.engine.debug import *
 from microgradopt.engine.derive import *
 from microgradopt.engine.graph import *
+from microgradopt.engine.norms import *
+from microgradopt.engine.ops.arranging import *
+from microgradopt.engine.ops.differences import *
 from microgradopt.engine.ops.elementwise import *
+from microgradopt.engine.ops.indexing import *
+from microgradopt.engine.ops.polynomials import *
 from microgradopt.engine.ops.products import *
 from microgradopt.engine.ops.shapes import *
+from microgradopt.engine.ops.ufuncs import *
+from microgradopt.engine.padding import *
+from microgradopt.engine.reductions import *
 from microgradopt.engine.rules import *
 from microgradopt.engine.tensor import *
 from microgradopt.engine.value import *
@@ -32,7 +43,7 @@ _ON_REQUEST = {
 }
 
 __all__ = [  # noqa: PLE0604  # each module of the engine says what of it is public
-    "Drawing", "abs", "check", "datasets", "draw", "errors", "nn", "optim", "plot", *engine.PUBLIC,
+    "Drawing", "abs", "check", "datasets", "draw", "errors", "linalg", "nn", "optim", "plot", *engine.PUBLIC,
 ]  # fmt: skip
 
 

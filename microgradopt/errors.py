@@ -8,23 +8,30 @@
     ├── UsageError         (ValueError)     an argument outside its meaning: a name, a rate, a count
     ├── NonFiniteError     (ArithmeticError) NaN or infinity where it would do silent damage
     ├── GradientError      (AssertionError) an analytic gradient that disagrees with a numerical one
+    ├── LinAlgError        (np.linalg.LinAlgError) a matrix without the inverse or factor asked for
     ├── GraphError         (RuntimeError)   a graph that cannot be used as asked
     │   └── StaleGraphError                 a leaf was assigned after the graph had used it
     └── MissingExtraError  (ImportError)    an optional package that is not installed
+
+    UnusedInputWarning     (UserWarning)    an input that a derivative turned out not to depend on
 
 Each also derives from the built-in exception in brackets, so code that catches ``ValueError`` or
 ``TypeError`` goes on working.
 """
 
+import numpy as np
+
 __all__ = [
     "DTypeError",
     "GradientError",
     "GraphError",
+    "LinAlgError",
     "MicrogradoptError",
     "MissingExtraError",
     "NonFiniteError",
     "ShapeError",
     "StaleGraphError",
+    "UnusedInputWarning",
     "UsageError",
 ]
 
@@ -53,6 +60,10 @@ class GradientError(MicrogradoptError, AssertionError):
     """An analytic gradient that disagrees with a numerical one."""
 
 
+class LinAlgError(MicrogradoptError, np.linalg.LinAlgError):
+    """A matrix without the inverse, factor or decomposition that was asked for."""
+
+
 class GraphError(MicrogradoptError, RuntimeError):
     """A computation graph that cannot be used as asked."""
 
@@ -63,3 +74,7 @@ class StaleGraphError(GraphError):
 
 class MissingExtraError(MicrogradoptError, ImportError):
     """An optional package that is not installed; the message names the extra."""
+
+
+class UnusedInputWarning(UserWarning):
+    """An input that a derivative turned out not to depend on; see :func:`microgradopt.debug`."""

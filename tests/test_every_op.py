@@ -17,7 +17,14 @@ import microgradopt as mg
 from microgradopt.check import check_grads, check_rule
 from microgradopt.check.rules import of_differentiable, points, samples
 from microgradopt.engine.graph import Primitive
-from microgradopt.engine.rules import Differentiable, Elementwise, Fused, Linear, Multilinear
+from microgradopt.engine.rules import (
+    Differentiable,
+    Elementwise,
+    Fused,
+    General,
+    Linear,
+    Multilinear,
+)
 from microgradopt.errors import GradientError, UsageError
 
 
@@ -116,6 +123,23 @@ NOT_ANALYTIC = {
     "cbrt",
     "softplus",
     "arctanh",
+    "slogdet",
+    "cholesky",
+    "eigh",
+    "svd",
+    "qr",
+    "pinv",
+    "copysign",
+    "deg2rad",
+    "fmod",
+    "ldexp",
+    "logaddexp2",
+    "rad2deg",
+    "remainder",
+    "direction_cosine",
+    "logaddexp2_slope",
+    "logaddexp_slope",
+    "power_slope",
 }
 
 
@@ -278,10 +302,17 @@ def test_a_fused_kernel_has_the_value_of_its_composite(row):
 # Wrong rules must be caught
 
 
+CHANGES = {"× 1.001": 1.001, "× -1": -1.0, "× 0": 0.0, "dropped": None}
+
+
+def _times(factor, x):
+    return None if factor is None else factor * x
+
+
 def _scaled(rule, factor):
     if isinstance(rule, float):
-        return factor * rule if rule else factor - 1.0
-    return lambda *args, **params: factor * rule(*args, **params)
+        return _times(factor, rule) if rule or factor is None else factor - 1.0
+    return lambda *args, **params: _times(factor, rule(*args, **params))
 
 
 def _scaled_part(rule, i, factor):
@@ -290,24 +321,25 @@ def _scaled_part(rule, i, factor):
     def wrong(*args, **params):
         parts = rule(*args, **params)
         if not isinstance(parts, tuple):
-            return factor * parts
-        return tuple(factor * p if k == i else p for k, p in enumerate(parts))
+            return _times(factor, parts)
+        return tuple(_times(factor, p) if k == i else p for k, p in enumerate(parts))
 
     return wrong
 
 
 def _mutants(row):
     """(what, the attribute to patch, its wrong value) for each part of a row's rule."""
-    for factor in (1.001, -1.0):
+    for change, factor in CHANGES.items():
         if isinstance(row, Elementwise):
             for i, rule in enumerate(row.partials):
-                if rule is not None:
-                    wrong = (*row.partials[:i], _scaled(rule, factor), *row.partials[i + 1 :])
-                    yield f"partial {i} × {factor}", "partials", wrong
+                if rule is not None and not (rule == 0.0 and factor is None):
+                    other = None if factor is None else _scaled(rule, factor)
+                    wrong = (*row.partials[:i], other, *row.partials[i + 1 :])
+                    yield f"partial {i} {change}", "partials", wrong
         elif isinstance(row, Linear):
             for i in range(_operands(row)):
                 yield (
-                    f"transpose {i} × {factor}",
+                    f"transpose {i} {change}",
                     "transpose",
                     _scaled_part(row.transpose, i, factor),
                 )
@@ -315,7 +347,11 @@ def _mutants(row):
             for i in range(_operands(row)):
                 rules = [row._transpose(k) for k in range(_operands(row))]
                 rules[i] = _scaled(rules[i], factor)
-                yield f"transpose {i} × {factor}", "transposes", rules
+                yield f"transpose {i} {change}", "transposes", rules
+        elif isinstance(row, General):
+            for i in range(_operands(row)):
+                wrong = _scaled_part(row.pullback, i, factor)
+                yield f"pullback {i} {change}", "pullback", wrong
         elif isinstance(row, Fused):
             for i in range(_operands(row)):
                 if callable(row.pullback):
@@ -324,8 +360,9 @@ def _mutants(row):
                     wrong = tuple(
                         _scaled(p, factor) if k == i else p for k, p in enumerate(row.pullback)
                     )
-                yield f"pullback {i} × {factor}", "pullback", wrong
-            yield f"composite × {factor}", "composite", _scaled(row.composite, factor)
+                yield f"pullback {i} {change}", "pullback", wrong
+            if factor is not None:
+                yield f"composite {change}", "composite", _scaled(row.composite, factor)
 
 
 def _operands(row):

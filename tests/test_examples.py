@@ -17,8 +17,17 @@ def run(path: Path, out: Path):
 
 EXPECTED = {
     "circuit": lambda result: result == {"x": -4.0, "y": -4.0, "z": 3.0},
+    "gaussian_process": lambda found: all(
+        low < true < high for (low, high), true in zip(found.values(), (0.7, 1.5, 0.2), strict=True)
+    ),
+    "gradient_check": lambda found: (
+        "'tutorial_relu'" in found["central"]
+        and "falls as h^1.0" in found["taylor"]
+        and found["slope σ(1 − σ)"] > found["right slope"] + 0.03
+    ),
     "linear_softmax": lambda accuracy: 0.45 <= accuracy <= 0.6,
     "neuron": lambda result: result[1] > result[0],
+    "property_test": lambda source: "return Primitive.table['swish'](x0)" in source,
     "sigmoid_network_by_hand": lambda result: result[1] < result[0],
     "two_layer_spiral": lambda accuracies: accuracies[100] >= 0.97 > accuracies[4],
 }

@@ -95,6 +95,7 @@ def parameters(params: dict[str, Any]) -> str:
     told = [
         f"{name}={_parameter(value)}"
         for name, value in params.items()
+        if not name.startswith("_")
         if value is not None and value is not False and not (isinstance(value, tuple) and not value)
     ]
     return shorten(clean(" ".join(told)), 28)

@@ -1,9 +1,32 @@
 """Nodes, rules, the table of operations, derivatives: the graph and everything that walks it."""
 
-from microgradopt.engine import composites, derive, graph, rules, tensor, value
-from microgradopt.engine.ops import elementwise, products, shapes
+from microgradopt.engine import (
+    composites,
+    custom,
+    debug,
+    derive,
+    graph,
+    norms,
+    padding,
+    reductions,
+    rules,
+    tensor,
+    value,
+)
+from microgradopt.engine.ops import (
+    arranging,
+    differences,
+    elementwise,
+    indexing,
+    polynomials,
+    products,
+    shapes,
+    ufuncs,
+)
 
 MODULES = (
-    elementwise, shapes, products, composites, rules, graph, value, tensor, derive,
+    elementwise, ufuncs, shapes, products, indexing, arranging, differences, polynomials,
+    reductions, composites, padding, norms, rules, graph, value, tensor,
+    derive, custom, debug,
 )  # fmt: skip
 PUBLIC = [name for module in MODULES for name in module.__all__]

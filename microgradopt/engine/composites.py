@@ -1,49 +1,44 @@
-"""Functions made of rows, in formulas that stay precise: reductions, softmax, norms.
+"""Functions made of rows, in formulas that stay precise: softmax, norms, bounds, order.
 
 Where a kernel computed at once pays, a fused row gives value and first-order pullback and names
 the composite that forward mode and higher orders use.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from microgradopt.engine.graph import Node
 from microgradopt.engine.ops.elementwise import (
-    absolute,
     equal,
     exp,
     expm1,
+    greater_equal,
     isfinite,
+    isnan,
     less,
+    less_equal,
     log,
     logical_and,
+    logical_not,
     logical_or,
     maximum,
     minimum,
-    not_equal,
-    power,
-    sign,
     softplus,
-    sqrt,
     where,
 )
-from microgradopt.engine.ops.shapes import (
-    concatenate,
-    index,
-    moveaxis,
-    ndim,
-    ravel,
-    reshape,
-    sum,
-)
+from microgradopt.engine.ops.shapes import astype, index, ndim, ravel, reshape, sum
+from microgradopt.engine.ops.ufuncs import ceil, floor, rint
 from microgradopt.engine.quiet import quietly
-from microgradopt.engine.rules import Fused, check_axis, data_of, shape_of as shape
-from microgradopt.errors import ShapeError, UsageError
+from microgradopt.engine.reductions import axes_of, count, in_front, kept_shape, max
+from microgradopt.engine.rules import Fused, General, check_axis, data_of, shape_of as shape
+from microgradopt.errors import UsageError
 
 __all__ = [
-    "clip", "elu", "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp", "max", "mean",
-    "min", "norm", "prod", "softmax", "sort", "std", "stop_gradient", "var",
+    "clip", "elu", "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp", "median",
+    "nanmedian", "nanpercentile", "nanquantile", "percentile", "quantile", "softmax",
+    "sort", "stop_gradient",
 ]  # fmt: skip
 
 
@@ -52,129 +47,11 @@ def stop_gradient(x: Any) -> Any:
     return x.detach() if isinstance(x, Node) else x
 
 
-def _floating(x: Any) -> Any:
+def floating(x: Any) -> Any:
     """Raw data as a floating-point array, where a formula needs one; nodes as they are."""
     if isinstance(x, Node) or (isinstance(x, np.ndarray) and x.dtype.kind == "f"):
         return x
     return np.asarray(x, np.float64)
-
-
-# Reductions
-
-
-def _axes(x: Any, axis: Any, user: str) -> tuple[int, ...]:
-    """The axes a reduction runs over, as a tuple."""
-    axis = check_axis(axis, ndim(x), user)
-    return tuple(range(ndim(x))) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-
-
-def _count(x: Any, axis: Any, user: str) -> int:
-    """How many entries each result of a reduction is made of; none is an error."""
-    n = 1
-    for a in _axes(x, axis, user):
-        n *= shape(x)[a]
-    if n == 0:
-        raise ShapeError(f"{user} of no entries: the operand has shape {shape(x)}")
-    return n
-
-
-def _kept(x: Any, axis: Any) -> tuple[int, ...]:
-    """The shape of a reduction over ``axis`` with keepdims."""
-    axes = _axes(x, axis, "reduction")
-    return tuple(1 if i in axes else n for i, n in enumerate(shape(x)))
-
-
-@quietly
-def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The average over ``axis``; as numpy.mean, but the mean of nothing is an error."""
-    n = _count(x, axis, "mean")
-    return sum(x, axis, keepdims) / float(n)
-
-
-@quietly
-def var(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
-    """The mean squared distance from the mean, over n − ``ddof``; as numpy.var.
-
-    Computed from the differences, never as a difference of squares.
-    """
-    n = _count(x, axis, "var")
-    if n - ddof <= 0:
-        raise UsageError(f"var: ddof={ddof} leaves nothing of {n} entries; it must be below {n}")
-    away = x - mean(x, axis, keepdims=True)
-    return sum(away * away, axis, keepdims) / float(n - ddof)
-
-
-@quietly
-def std(x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
-    """The square root of :func:`var`; its derivative is 0 where all entries are equal."""
-    return _root(var(x, axis, ddof, keepdims))
-
-
-def _root(x: Any) -> Any:
-    """√x with derivative 0 at 0, for lengths and spreads."""
-    nothing = equal(data_of(x), 0.0)
-    return where(nothing, 0.0, sqrt(where(nothing, 1.0, x)))
-
-
-def _share(x: Any, best: Any, axis: Any) -> Any:
-    """1 at each extreme entry, split evenly among ties."""
-    ties = equal(x, reshape(best, _kept(x, axis)))
-    return ties / sum(1.0 * ties, axis, keepdims=True)
-
-
-def _pull_extreme(g: Any, out: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    return reshape(g, _kept(x, axis)) * _share(x, out, axis)
-
-
-def _extreme(name: str, array: Any) -> Fused:
-    def composite(x: Any, axis: Any, keepdims: bool) -> Any:
-        raw = data_of(x)
-        return sum(x * _share(raw, array(raw, axis, keepdims=True), axis), axis, keepdims)
-
-    return Fused(
-        name,
-        array=array,
-        pullback=_pull_extreme,
-        composite=composite,
-        sample=lambda rng: [
-            ((rng.normal(size=(3, 4)),), {"axis": axis, "keepdims": keep})
-            for axis, keep in ((None, False), (0, False), (1, True), ((0, 1), False))
-        ],
-    )
-
-
-max_row = _extreme("max", np.amax)
-min_row = _extreme("min", np.amin)
-
-
-def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The largest entry over ``axis``; ties split the gradient evenly, NaN spreads."""
-    _count(x, axis, "max")
-    return max_row(x, axis=check_axis(axis, ndim(x), "max"), keepdims=keepdims)
-
-
-def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The smallest entry over ``axis``; ties split the gradient evenly, NaN spreads."""
-    _count(x, axis, "min")
-    return min_row(x, axis=check_axis(axis, ndim(x), "min"), keepdims=keepdims)
-
-
-@quietly
-def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The product over ``axis``, multiplied pairwise; its derivative is exact with zeros too."""
-    axes = _axes(x, axis, "prod")
-    kept = _kept(x, axis)
-    n = int(np.prod([shape(x)[a] for a in axes], dtype=int))
-    rest = tuple(m for i, m in enumerate(shape(x)) if i not in axes)
-    y = reshape(moveaxis(x, axes, tuple(range(len(axes)))), (n, *rest))
-    if n == 0:  # the empty product
-        y, n = concatenate([y, np.ones((1, *rest), data_of(y).dtype)]), 1
-    while n > 1:
-        half = n // 2
-        paired = index(y, slice(0, half)) * index(y, slice(half, 2 * half))
-        y = concatenate([paired, index(y, slice(2 * half, n))]) if n % 2 else paired
-        n = half + n % 2
-    return reshape(y, kept if keepdims else rest)
 
 
 # Exponentials, normalised
@@ -237,21 +114,21 @@ log_softmax_row = Fused(
 @quietly
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """log Σ eˣ over ``axis`` without overflow; as scipy.special.logsumexp."""
-    _count(x, axis, "logsumexp")
-    axes = _axes(x, axis, "logsumexp")
+    count(x, axis, "logsumexp")
+    axes = axes_of(x, axis, "logsumexp")
     out = logsumexp_row(x, axis=axes)
     return out if keepdims else reshape(out, [n for i, n in enumerate(shape(x)) if i not in axes])
 
 
 def softmax(x: Any, axis: int = -1) -> Any:
     """eˣ / Σ eˣ along ``axis``: positive numbers that add up to 1."""
-    _count(x, axis, "softmax")
+    count(x, axis, "softmax")
     return softmax_row(x, axis=check_axis(axis, ndim(x), "softmax"))
 
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
     """The logarithm of :func:`softmax`, precise also where softmax underflows."""
-    _count(x, axis, "log_softmax")
+    count(x, axis, "log_softmax")
     return log_softmax_row(x, axis=check_axis(axis, ndim(x), "log_softmax"))
 
 
@@ -259,60 +136,6 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 def log_sigmoid(x: Any) -> Any:
     """The logarithm of :func:`sigmoid`, precise on both sides."""
     return -softplus(-x)
-
-
-# Lengths
-
-
-@quietly
-def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """The length of vectors, or the Frobenius norm of anything; as numpy.linalg.norm.
-
-    The derivative at the zero vector is 0. The 2-norm neither overflows nor underflows.
-
-    Args:
-        ord: None or "fro" (root of the sum of squares, over any axes); over a single axis also 2
-            (the same), 1, ``inf``, ``-inf``, 0 (how many are not 0), or any other number p:
-            (Σ|x|ᵖ)^(1/p). Matrix norms other than Frobenius's are not supported.
-        axis: an int, a tuple, or None for all axes.
-    """
-    x = _floating(x)
-    if ord in (None, "fro") or (ord == 2 and len(_axes(x, axis, "norm")) <= 1):
-        return _euclidean(x, axis, keepdims)
-    if isinstance(ord, str) or ord != ord:
-        raise UsageError(f"norm: unknown ord {ord!r}; use None, 'fro', inf, -inf or a number")
-    if len(_axes(x, axis, "norm")) > 1:
-        raise UsageError(
-            f"norm: ord={ord!r} over {len(_axes(x, axis, 'norm'))} axes would be a matrix norm, "
-            "which is not supported; give one axis, mg.ravel(x) for the vector norm, or "
-            "ord='fro' for the Frobenius norm"
-        )
-    size = absolute(x)
-    if ord == np.inf:
-        return max(size, axis, keepdims)
-    if ord == -np.inf:
-        return min(size, axis, keepdims)
-    if ord == 0:
-        return sum(sign(size), axis, keepdims)
-    if ord == 1:
-        return sum(size, axis, keepdims)
-    total = sum(power(size, float(ord)), axis, keepdims)
-    nothing = equal(data_of(total), 0.0)
-    return where(nothing, 0.0, power(where(nothing, 1.0, total), 1.0 / float(ord)))
-
-
-def _euclidean(x: Any, axis: Any, keepdims: bool) -> Any:
-    if 0 in shape(x):
-        return _root(sum(x * x, axis, keepdims))
-    top = max(absolute(data_of(x)), axis, keepdims=True)
-    limits = np.finfo(np.asarray(data_of(x)).dtype)
-    tiny = float(limits.tiny) ** 0.5 / float(limits.eps)
-    huge = float(limits.max) ** 0.5 * float(limits.eps) ** 0.5
-    extreme = logical_and(logical_or(less(top, tiny), less(huge, top)), isfinite(top))
-    scale = where(logical_and(extreme, not_equal(top, 0.0)), top, 1.0)
-    scaled = x / scale  # by exactly 1, except where squares would leave the floating-point range
-    length = _root(sum(scaled * scaled, axis, keepdims))
-    return length * (scale if keepdims else reshape(scale, shape(length)))
 
 
 # Bounds and bends
@@ -343,7 +166,7 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
 
 def sort(x: Any, axis: int | None = -1) -> Any:
     """The entries in ascending order along ``axis``, flattened when it is None; a stable sort."""
-    x = _floating(x)
+    x = floating(x)
     if axis is None:
         x, axis = ravel(x), 0
     axis = check_axis(axis, ndim(x), "sort")
@@ -351,3 +174,146 @@ def sort(x: Any, axis: int | None = -1) -> Any:
     grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in shape(x))])
     grid[axis] = order
     return index(x, tuple(grid))
+
+
+# Quantiles
+
+
+def _order_statistics(x: Any, places: Any) -> Any:
+    return np.take_along_axis(np.sort(x, axis=0), places, axis=0)
+
+
+def _pull_order(g: Any, out: Any, x: Any, places: Any) -> Any:
+    total: Any = 0.0
+    for k in range(len(places)):  # one at a time: a table of all would not fit
+        ties = equal(x, index(out, slice(k, k + 1)))
+        share = ties / sum(1.0 * ties, 0, keepdims=True)
+        total = total + where(ties, index(g, slice(k, k + 1)) * share, 0.0)
+    return total
+
+
+order_row = General(
+    "order_statistics",
+    array=_order_statistics,
+    pullback=_pull_order,
+    sample=lambda rng: [
+        ((rng.normal(size=(5, 2)),), {"places": np.array([[[0, 4]], [[3, 3]], [[1, 2]]])[:, 0]}),
+        ((rng.normal(size=(4,)),), {"places": np.array([2, 2, 0])}),
+    ],
+    doc="The entries at ``places`` of the ascending order along the first axis",
+)
+
+# Where among n entries, from 0, the quantile q lies: q·(n + 1 − a − b) + a − 1. R. J. Hyndman and
+# Y. Fan, "Sample quantiles in statistical packages", The American Statistician 50 (1996).
+PLOTTING = {
+    "linear": (1.0, 1.0),
+    "hazen": (0.5, 0.5),
+    "weibull": (0.0, 0.0),
+    "median_unbiased": (1.0 / 3.0, 1.0 / 3.0),
+    "normal_unbiased": (3.0 / 8.0, 3.0 / 8.0),
+    "interpolated_inverted_cdf": (0.0, 1.0),
+}
+STEPPING: dict[str, Callable[[Any], Any]] = {
+    "lower": floor,
+    "higher": ceil,
+    "nearest": rint,
+    "midpoint": lambda place: 0.5 * (floor(place) + ceil(place)),
+}
+
+
+def _place(q: Any, n: Any, method: str, user: str) -> Any:
+    """The place of the quantile ``q`` among ``n`` ordered entries; whole or between two."""
+    if method not in PLOTTING and method not in STEPPING:
+        raise UsageError(
+            f"{user}: method {method!r} is not supported; choose from "
+            f"{', '.join([*PLOTTING, *STEPPING])}"
+        )
+    a, b = PLOTTING.get(method, PLOTTING["linear"])
+    place = q * (n + 1.0 - a - b) + (a - 1.0)
+    place = minimum(maximum(place, 0.0), np.maximum(n - 1.0, 0.0))
+    return STEPPING[method](place) if method in STEPPING else place
+
+
+def _between(low: Any, high: Any, part: Any) -> Any:
+    """From ``low`` a ``part`` of the way to ``high``; no way is too far, be it to infinity."""
+    way = high - low
+    no_way = logical_and(equal(part, 0.0), logical_not(isfinite(way)))
+    return low + part * where(logical_or(equal(low, high), no_way), 0.0, way)
+
+
+@quietly
+def _quantile(
+    x: Any, q: Any, axis: Any, keepdims: bool, method: str, user: str, *, skip: bool = False
+) -> Any:
+    """The quantiles; of the entries that are not NaN with ``skip``, else NaN where there is one."""
+    x = floating(x)
+    if not np.all(np.logical_and(greater_equal(q, 0.0), less_equal(q, 1.0))):
+        raise UsageError(f"{user}: quantiles lie from 0 to 1, percentiles to 100; got {q!r}")
+    n: Any = float(count(x, axis, user))
+    entries = in_front(x, axis, user)
+    rest = shape(entries)[1:]
+    missing = isnan(data_of(entries))
+    if skip:
+        n = n - np.sum(missing, axis=0)
+    place = _place(reshape(floating(q), (-1, *(1 for _ in rest))), n, method, user)
+    low = floor(place)
+    part = place - low
+    part = astype(part, np.asarray(data_of(entries)).dtype)
+    high = np.minimum(low + 1.0, np.maximum(n - 1.0, 0.0))
+    both = np.concatenate([np.broadcast_to(p, (len(p), *rest)) for p in (low, high)]).astype(int)
+    found = order_row(entries, places=both)
+    out = _between(index(found, slice(0, len(low))), index(found, slice(len(low), None)), part)
+    if not skip and missing.any():
+        out = where(missing.any(axis=0), np.nan, out)
+    return reshape(out, (*shape(q), *(kept_shape(x, axis) if keepdims else rest)))
+
+
+def quantile(
+    x: Any, q: Any, axis: Any = None, keepdims: bool = False, *, method: str = "linear"
+) -> Any:
+    """The entry below which a part ``q`` of the entries lies; as numpy.quantile.
+
+    Differentiable in ``x``, where ties split the gradient evenly, and by interpolation in ``q``. An
+    array of quantiles gives a result of shape ``q.shape`` + that of one.
+
+    Args:
+        method: "linear", "hazen", "weibull", "median_unbiased", "normal_unbiased",
+            "interpolated_inverted_cdf"; or without interpolation "lower", "higher", "nearest",
+            "midpoint".
+    """
+    return _quantile(x, q, axis, keepdims, method, "quantile")
+
+
+def percentile(
+    x: Any, q: Any, axis: Any = None, keepdims: bool = False, *, method: str = "linear"
+) -> Any:
+    """:func:`quantile` with ``q`` from 0 to 100; as numpy.percentile."""
+    return _quantile(x, _hundredth(q), axis, keepdims, method, "percentile")
+
+
+def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The middle entry, or the mean of the two in the middle; as numpy.median."""
+    return _quantile(x, 0.5, axis, keepdims, "linear", "median")
+
+
+def nanquantile(
+    x: Any, q: Any, axis: Any = None, keepdims: bool = False, *, method: str = "linear"
+) -> Any:
+    """:func:`quantile` of the entries that are not NaN; NaN where there are none."""
+    return _quantile(x, q, axis, keepdims, method, "nanquantile", skip=True)
+
+
+def nanpercentile(
+    x: Any, q: Any, axis: Any = None, keepdims: bool = False, *, method: str = "linear"
+) -> Any:
+    """:func:`percentile` of the entries that are not NaN; NaN where there are none."""
+    return _quantile(x, _hundredth(q), axis, keepdims, method, "nanpercentile", skip=True)
+
+
+def nanmedian(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """:func:`median` of the entries that are not NaN; NaN where there are none."""
+    return _quantile(x, 0.5, axis, keepdims, "linear", "nanmedian", skip=True)
+
+
+def _hundredth(q: Any) -> Any:
+    return floating(q) / 100.0

@@ -40,7 +40,7 @@ __all__ = [
 Function = Callable[..., Any]
 
 
-class _Trace:
+class Trace:
     """One call of a function on marked inputs, kept to be swept in either direction."""
 
     def __init__(self, f: Function, primals: Sequence[Any], bit: int) -> None:
@@ -163,7 +163,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     def both(*args: Any, **options: Any) -> tuple[Any, Any]:
         of_chosen, primals = _select(f, argnums, args, options)
         with level() as bit:
-            trace = _Trace(of_chosen, primals, bit)
+            trace = Trace(of_chosen, primals, bit)
             grads = trace.pull([_one_number(trace.out, "grad")])
             result = rebuild(primals, grads)
             return trace.value(), _as_asked(argnums, result)
@@ -209,7 +209,7 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     (array([ 2., 40.]),)
     """
     with level() as bit:
-        trace = _Trace(f, primals, bit)
+        trace = Trace(f, primals, bit)
 
     def pull(cotangent: Any) -> tuple[Any, ...]:
         cotangents = _matching(cotangent, trace.out, "the cotangent", "the result")
@@ -228,7 +228,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
     if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)):
         raise UsageError("jvp: give primals and tangents as tuples, one entry per argument of f")
     with level() as bit:
-        trace = _Trace(f, primals, bit)
+        trace = Trace(f, primals, bit)
         moved = trace.push(_matching(tangents, list(trace.primals), "the tangents", "the primals"))
         return trace.value(), rebuild(trace.out, moved)
 
@@ -278,7 +278,7 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     def jacobian_of(*args: Any, **options: Any) -> Any:
         of_chosen, primals = _select(f, argnums, args, options)
         with level() as bit:
-            trace = _Trace(of_chosen, primals, bit)
+            trace = Trace(of_chosen, primals, bit)
             if len(trace.outs) != 1 or len(trace.inputs) != len(primals):
                 raise UsageError(
                     "jacobian: the function must take and return single arrays or numbers, "
@@ -292,7 +292,7 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     return jacobian_of
 
 
-def _blocks(trace: _Trace) -> list[Any]:
+def _blocks(trace: Trace) -> list[Any]:
     """The Jacobian of the one result by each input."""
     rows = np.size(trace.out._data)
     columns = sum(np.size(x._data) for x in trace.inputs)

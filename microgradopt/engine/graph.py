@@ -8,11 +8,12 @@ a backward pass that meets a leaf numbered later than its user knows the graph i
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ContextDecorator
 from functools import wraps
-from inspect import isgeneratorfunction
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from operator import attrgetter
+from types import coroutine
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
@@ -183,6 +184,7 @@ class Primitive:
     array: Callable[..., Any]
     saves = False  # whether the kernel also returns something for its pullback
     operands: int | None = None  # how many it takes, and then no parameters; None: any of both
+    listed: ClassVar[bool] = True  # whether the table holds it, so that names are unique
     in_place: ClassVar[bool] = False  # whether scalar operands may sit in the node's own slots
 
     def __init__(
@@ -198,11 +200,13 @@ class Primitive:
     ) -> None:
         if not name.isidentifier():
             raise UsageError(f"a primitive's name must be an identifier, got {name!r}")
-        old = Primitive.table.get(name)
-        # A notebook cell that declares an operation may be run again.
-        again = getattr(old and old.array, "__module__", None) == array.__module__ == "__main__"
-        if old is not None and not again:
-            raise UsageError(f"a primitive named {name!r} exists already; choose another name")
+        if self.listed:
+            old = Primitive.table.get(name)
+            # A notebook cell that declares an operation may be run again.
+            again = getattr(old and old.array, "__module__", None) == array.__module__ == "__main__"
+            if old is not None and not again:
+                raise UsageError(f"a primitive named {name!r} exists already; choose another name")
+            Primitive.table[name] = self
         self.name = self.__name__ = name
         self.symbol = symbol or name
         self.array = array
@@ -211,7 +215,6 @@ class Primitive:
         self.kinks = kinks
         if doc is not None:
             self.__doc__ = doc
-        Primitive.table[name] = self
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -367,25 +370,30 @@ def _with_constants(primitive: Primitive, args: Sequence[Any]) -> tuple[list[Any
 
 
 def reach(
-    roots: Iterable[Node], mask: int = EVERYTHING
+    roots: Iterable[Node], mask: int = EVERYTHING, since: int = 0
 ) -> tuple[list[Node], list[Node], dict[Node, Any]]:
     """Walk down from ``roots`` along the nodes that ``mask`` lets through.
 
     Returns those made by operations, in creation order; the leaves met; and a table with a 0.0 for
-    each node met, among them operands at which the walk stopped.
+    each node met, among them operands at which the walk stopped. What was made before the number
+    ``since`` counts as a leaf.
     """
     met: dict[Node, Any] = dict.fromkeys(roots, 0.0)
     leaves: list[Node] = []
     order: list[Node] = []
     stack = list(met)
-    everywhere = mask == EVERYTHING
+    narrow = mask != EVERYTHING or since > 0
     while stack:
         node = stack.pop()
         if node.op is None:
             leaves.append(node)
             continue
-        if not everywhere and not node._mask & mask:
-            continue
+        if narrow:
+            if node._index < since:
+                leaves.append(node)
+                continue
+            if not node._mask & mask:
+                continue
         order.append(node)
         a = node._a
         if a.__class__ is tuple:
@@ -456,8 +464,9 @@ def paused() -> bool:
 class no_grad(ContextDecorator):  # noqa: N801  # torch's name, used like a keyword
     """Inside, nothing is recorded: results are constants. A context manager and a decorator.
 
-    It holds for the current thread only, nests, and ends after an exception too. A generator
-    function it decorates is paused while it runs, not while its caller does.
+    It holds for the current thread only, nests, and ends after an exception too. A generator or
+    coroutine function it decorates is paused while it runs, not while its caller or another task
+    does; in one, decorate rather than write ``with`` around a ``yield`` or an ``await``.
 
     >>> import microgradopt as mg
     >>> w = mg.Value(3.0)
@@ -480,22 +489,45 @@ class no_grad(ContextDecorator):  # noqa: N801  # torch's name, used like a keyw
         PAUSED.pop()
 
     def __call__(self, function: Any) -> Any:
-        if not isgeneratorfunction(function):
-            return super().__call__(function)
+        if isasyncgenfunction(function):
+            raise UsageError(
+                f"no_grad() cannot decorate the asynchronous generator {function.__name__}; write "
+                "`with mg.no_grad():` inside, around what does not yield"
+            )
+        if isgeneratorfunction(function):
 
-        @wraps(function)
-        def generator(*args: Any, **options: Any) -> Any:
-            running = function(*args, **options)
-            sent = None
-            while True:
-                try:
-                    with no_grad():
-                        item = running.send(sent)
-                except StopIteration as end:
-                    return end.value
-                sent = yield item
+            @wraps(function)
+            def generator(*args: Any, **options: Any) -> Any:
+                return (yield from _paused_while_running(function(*args, **options)))
 
-        return generator
+            return generator
+        if iscoroutinefunction(function):
+
+            @wraps(function)
+            async def awaited(*args: Any, **options: Any) -> Any:
+                return await coroutine(_paused_while_running)(function(*args, **options))
+
+            return awaited
+        return super().__call__(function)
+
+
+def _paused_while_running(steps: Any) -> Generator[Any, Any, Any]:
+    """Run a generator or coroutine, without recording from each of its stops to the next."""
+    go_on, given = steps.send, None
+    while True:
+        try:
+            with no_grad():
+                item = go_on(given)
+        except StopIteration as end:
+            return end.value
+        try:
+            go_on, given = steps.send, (yield item)
+        except GeneratorExit:
+            with no_grad():
+                steps.close()
+            raise
+        except BaseException as error:
+            go_on, given = steps.throw, error
 
 
 class recording:  # noqa: N801

@@ -7,6 +7,7 @@ A primitive is declared once, as one of
 ``linear``       linear in all its operands together; rule: its transpose
 ``multilinear``  linear in each operand by itself; rule: a transpose per operand
 ``fused``        a fast value and first-order pullback; everything else from its composite
+``general``      linear in nothing, such as an inverse; rule: the pullback, for every order
 ===============  =========================================================================
 
 Rules are written with operators and the library's own functions. The engine runs them on raw
@@ -22,7 +23,6 @@ from typing import Any
 import numpy as np
 
 from microgradopt.engine.graph import Node, Primitive
-from microgradopt.engine.quiet import in_ieee
 from microgradopt.errors import ShapeError, UsageError
 
 __all__ = [
@@ -89,9 +89,7 @@ class Elementwise(Differentiable):
     def _times(self, g: Any, rule: Rule | float | None, out: Any, args: Sequence[Any]) -> Any:
         if rule is None:
             return None
-        p: Any = rule
-        if p.__class__ is not float:
-            p = p(out, *args) if out.__class__ is not float else evaluate(p, out, args)
+        p: Any = evaluate(rule, out, args)
         kind = p.__class__
         if kind is float and p == 1.0:
             return g
@@ -124,14 +122,15 @@ def select(passed: Any, g: Any) -> Any:
     return Primitive.table["where"](passed, g, 0.0)
 
 
-def evaluate(rule: Any, out: float, args: Sequence[float]) -> Any:
-    """A partial at a number. Where Python's arithmetic raises, NumPy's gives the IEEE result."""
+def evaluate(rule: Any, out: Any, args: Sequence[Any]) -> Any:
+    """A partial. Where Python's arithmetic on floats raises, NumPy's gives the IEEE result."""
     if rule.__class__ is float:
         return rule
     try:
         return rule(out, *args)
     except (ArithmeticError, ValueError):
-        return in_ieee(rule, out, *args)
+        p = rule(*(np.float64(x) if x.__class__ is float else x for x in (out, *args)))
+        return float(p) if isinstance(p, np.float64) else p
 
 
 class Linear(Differentiable):
@@ -244,6 +243,25 @@ class Fused(Differentiable):
         if callable(self.pullback):
             return _pick(self.pullback(g, out, *args, **params), wanted)
         return [self.pullback[i](g, out, *args, **params) for i in wanted]
+
+
+class General(Differentiable):
+    """What fits no other shape, such as the inverse of a matrix: a row that says its pullback.
+
+    ``pullback(g, out, *args, **params)`` gives the cotangent, or a tuple of one per operand. It is
+    linear in ``g`` and differentiable in the rest, ``out`` included: higher orders run it on nodes.
+    Forward mode is its transpose, which the sweep takes, so that there is no second rule to
+    disagree with the first.
+    """
+
+    def __init__(self, name: str, *, pullback: Rule, **declared: Any) -> None:
+        super().__init__(name, **declared)
+        self.pullback = pullback
+
+    def pull(
+        self, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]
+    ) -> list[Any]:
+        return _pick(self.pullback(g, out, *args, **params), wanted)
 
 
 def elementwise(

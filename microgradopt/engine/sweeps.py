@@ -3,6 +3,7 @@
 Both run on raw floats and arrays, or lifted: on nodes, so that the result is a graph again.
 """
 
+import threading
 from collections.abc import Container, Sequence
 from typing import Any
 
@@ -25,13 +26,17 @@ from microgradopt.engine.quiet import quietly
 from microgradopt.engine.rules import (
     Elementwise,
     Fused,
+    General,
     alias,
     data_of,
     evaluate,
     fit,
     shape_of,
+    unbroadcast,
 )
 from microgradopt.errors import DTypeError, GraphError, ShapeError
+
+_adding = threading.RLock()  # threads that share leaves add to their grads one after another
 
 
 def as_input(x: Any, bit: int) -> Node:
@@ -51,24 +56,27 @@ def pullback(
     lift: bool = False,
     wanted: Container[Node] = (),
     kept: set[int] | None = None,
+    since: int = 0,
 ) -> dict[Node, Any]:
     """Reverse mode: from cotangents of results to those of the leaves and of the ``wanted`` nodes.
 
     With ``kept``, every node made by an operation gets its cotangent as ``grad``, and ``kept``
-    collects the ids of the arrays given out.
+    collects the ids of the arrays given out. What was made before the number ``since`` counts as a
+    leaf.
 
     Visits the nodes from the youngest to the oldest, so that a node's cotangent is complete when
     its turn comes.
     """
     # Written out in one piece: a network of scalars spends half its time in this loop.
-    order, leaves, table = reach(seeds, mask)
+    order, leaves, table = reach(seeds, mask, since)
     refuse_stale(order, leaves)
     table.update(seeds)
     found: dict[Node, Any] = {}
-    sweep = _Sweep(table, mask, lift, kept)
+    sweep = Sweep(table, mask, lift, kept)
+    general = lift or sweep.watches
     for node in reversed(order):
         a = node._a
-        if lift or a.__class__ is tuple:
+        if general or a.__class__ is tuple:
             g = table.pop(node)
             if node in wanted:
                 found[node] = g
@@ -120,8 +128,10 @@ def _pull_one_by_one(node: Node, g: float, table: dict[Node, Any]) -> None:
             table[x] += g * p if p else 0.0
 
 
-class _Sweep:
+class Sweep:
     """What passing cotangents through arrays, or through nodes, has to keep in mind."""
+
+    watches = False  # whether every node is to come by :meth:`through`, scalars too
 
     def __init__(
         self, table: dict[Node, Any], mask: int, lift: bool, kept: set[int] | None
@@ -215,27 +225,38 @@ def _pull_composite(
 
 @quietly
 def pushforward(
-    roots: Sequence[Node], tangents: dict[Node, Any], mask: int, *, lift: bool = False
+    roots: Sequence[Node],
+    tangents: dict[Node, Any],
+    mask: int,
+    *,
+    lift: bool = False,
+    since: int = 0,
 ) -> list[Any]:
     """Forward mode: from tangents of inputs to those of ``roots`` (None where zero)."""
-    order, leaves, _ = reach(roots, mask)
+    order, leaves, _ = reach(roots, mask, since)
     refuse_stale(order, leaves)
     for node in order:
         if node in tangents:
             continue
-        args = node.args
-        ts = [tangents.get(x) if isinstance(x, Node) else None for x in args]
-        if all(t is None for t in ts):
-            continue
-        out, operands = (node, args) if lift else (node._data, [data_of(x) for x in args])
-        op: Any = node.op
-        if isinstance(op, Fused):
-            t = _push_composite(op, ts, operands, node.params, lift)
-        else:
-            t = op.push(ts, out, operands, node.params)
-        if t is not None:
-            tangents[node] = fit(t, node, grow=True)
+        ts = [tangents.get(x) if isinstance(x, Node) else None for x in node.args]
+        if any(t is not None for t in ts):
+            t = tangent(node, ts, lift)
+            if t is not None:
+                tangents[node] = t
     return [tangents.get(root) for root in roots]
+
+
+def tangent(node: Node, ts: Sequence[Any], lift: bool) -> Any:
+    """The tangent of a node from those of its operands, some of which are None, for zero."""
+    out, operands = (node, node.args) if lift else (node._data, [data_of(x) for x in node.args])
+    op: Any = node.op
+    if isinstance(op, Fused):
+        t = _push_composite(op, ts, operands, node.params, lift)
+    elif isinstance(op, General):
+        t = _push_transposed(op, ts, out, operands, node.params, lift)
+    else:
+        t = op.push(ts, out, operands, node.params)
+    return None if t is None else fit(t, node, grow=True)
 
 
 def _push_composite(
@@ -245,6 +266,28 @@ def _push_composite(
         out, inputs = _with_composite(op, operands, params, bit)
         seeds = {x: t for x, t in zip(inputs, ts) if t is not None}
         return pushforward([out], seeds, bit, lift=lift)[0]
+
+
+def _push_transposed(
+    op: General,
+    ts: Sequence[Any],
+    out: Any,
+    operands: Sequence[Any],
+    params: dict[str, Any],
+    lift: bool,
+) -> Any:
+    """J·t as the transpose of g ↦ Jᵀg. That is linear, so any g will do; this one has no zeros."""
+    moved = [i for i, t in enumerate(ts) if t is not None]
+    like = data_of(out)
+    anything = np.cos(np.arange(1.0, like.size + 1.0)).reshape(like.shape).astype(like.dtype)
+    with level() as bit, recording():
+        g = as_input(anything, bit)
+        seeds: dict[Node, Any] = {}
+        for i, found in zip(moved, op.pull(g, out, operands, params, moved)):
+            if isinstance(found, Node):  # else it is 0
+                c = unbroadcast(found, shape_of(operands[i]))
+                seeds[c] = seeds[c] + ts[i] if c in seeds else ts[i]
+        return pullback(seeds, bit, lift=lift, wanted={g}).get(g)
 
 
 @quietly
@@ -270,9 +313,10 @@ def backward(self: Node, gradient: Any = None) -> None:
         )
     kept: set[int] = set()
     found = pullback({self: seed_for(self, gradient)}, kept=kept)
-    for leaf, g in found.items():
-        if leaf._mask:
-            leaf.grad = own(g if leaf.grad is None else leaf.grad + g, leaf, kept)
+    with _adding:
+        for leaf, g in found.items():
+            if leaf._mask:
+                leaf.grad = own(g if leaf.grad is None else leaf.grad + g, leaf, kept)
 
 
 def seed_for(node: Node, gradient: Any) -> Any:

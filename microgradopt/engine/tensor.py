@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine import composites, copying, sweeps
+from microgradopt.engine import composites, copying, reductions, sweeps
 from microgradopt.engine.graph import KINDS, Array, Node, describe
 from microgradopt.engine.interop import Interoperable
-from microgradopt.engine.ops import elementwise as ops, products, shapes
+from microgradopt.engine.ops import arranging, elementwise as ops, indexing, products, shapes
 from microgradopt.errors import DTypeError, GraphError, ShapeError
 
 __all__ = [
@@ -166,6 +166,7 @@ class Tensor(Interoperable, Node):
 
     backward = sweeps.backward
     __reduce__ = copying.reduce_node
+    __copy__ = copying.copy_node
     __deepcopy__ = copying.copy_graph
 
     def __add__(self, other: Any) -> Any:
@@ -226,12 +227,13 @@ class Tensor(Interoperable, Node):
 
     sum = shapes.sum
     cumsum = shapes.cumsum
-    mean = composites.mean
-    var = composites.var
-    std = composites.std
-    max = composites.max
-    min = composites.min
-    prod = composites.prod
+    cumprod = reductions.cumprod
+    mean = reductions.mean
+    var = reductions.var
+    std = reductions.std
+    max = reductions.max
+    min = reductions.min
+    prod = reductions.prod
     clip = composites.clip
     dot = products.dot
     trace = products.trace
@@ -240,6 +242,9 @@ class Tensor(Interoperable, Node):
     swapaxes = shapes.swapaxes
     ravel = flatten = shapes.ravel
     astype = shapes.astype
+    copy = arranging.copy
+    repeat = arranging.repeat
+    take = indexing.take
 
     def exp(self) -> Any:
         """eˣ, entry by entry."""
@@ -280,6 +285,26 @@ class Tensor(Interoperable, Node):
     def argmin(self, axis: int | None = None) -> Any:
         """Where the smallest entry is; plain ints, no derivative."""
         return self._data.argmin(axis)
+
+    def argsort(self, axis: int | None = -1) -> Any:
+        """The places of the entries in ascending order, ties in theirs; plain ints."""
+        return self._data.argsort(axis, kind="stable")
+
+    def nonzero(self) -> Any:
+        """Where the entries are not 0: an array of plain ints for each dimension."""
+        return self._data.nonzero()
+
+    def any(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Whether some entry is not 0; plain truth values."""
+        return self._data.any(axis, keepdims=keepdims)
+
+    def all(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Whether no entry is 0; plain truth values."""
+        return self._data.all(axis, keepdims=keepdims)
+
+    def round(self, decimals: int = 0) -> Any:
+        """The entries rounded, ties to even; plain numbers, no derivative."""
+        return self._data.round(decimals)
 
 
 KINDS["array"] = Tensor

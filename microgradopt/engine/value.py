@@ -51,6 +51,7 @@ def _unary(row: Elementwise) -> Method:
         node._b = None
         return node
 
+    method.row = row  # type: ignore[attr-defined]  # read by debug
     return _as_method(method, row)
 
 
@@ -88,6 +89,7 @@ def _binary(row: Elementwise) -> Method:
         node._b = other
         return node
 
+    method.row = row  # type: ignore[attr-defined]  # read by debug
     return _as_method(method, row)
 
 
@@ -160,6 +162,7 @@ class Value(Interoperable, Node):
 
     backward = sweeps.backward
     __reduce__ = copying.reduce_node
+    __copy__ = copying.copy_node
     __deepcopy__ = copying.copy_graph
 
     __add__ = _binary(ops.add)

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine.composites import log_softmax, mean
+from microgradopt.engine.composites import log_softmax
 from microgradopt.engine.graph import Array, Node
 from microgradopt.engine.ops.elementwise import absolute, log, relu, where
 from microgradopt.engine.ops.shapes import expand_dims, index, sum
 from microgradopt.engine.quiet import quietly
+from microgradopt.engine.reductions import mean
 from microgradopt.engine.rules import Fused, data_of, shape_of as shape
 from microgradopt.errors import DTypeError, ShapeError, UsageError
 from microgradopt.nn.arguments import operand

@@ -44,6 +44,10 @@ REFERENCES = [
     ("arcsinh", -1000000.0, -14.50865773852447, 9.999999999995e-07, 9.999999999985e-13),
     ("arcsinh", 1000000.0, 14.50865773852447, 9.999999999995e-07, -9.999999999985e-13),
     ("arcsinh", 1e-09, 1e-09, 1.0, -1e-09),
+    ("arcsin", 1e-09, 1e-09, 1.0, 1e-09),
+    ("arccos", 1e-09, 1.5707963257948967, -1.0, -1e-09),
+    ("arctanh", 1e-09, 1e-09, 1.0, 2e-09),
+    ("arctan", 1e100, 1.5707963267948966, 1e-200, -2e-300),
     ("arctanh", 0.999999, 7.254328619247669, 500000.24998574716, 499999999971.1193),
     ("arctanh", -0.999999, -7.254328619247669, 500000.24998574716, -499999999971.1193),
     ("arccosh", 1.000001, 0.00141421344446382, 707.1066044390042, -353553479.0251505),
@@ -150,3 +154,44 @@ def test_hypot_and_arctan2_of_extremes():
         )
         slopes = np.array(mg.grad(mg.arctan2, (0, 1))(3 * size, 4 * size)) * size
         np.testing.assert_allclose(slopes, (4 / 25, -3 / 25), rtol=1e-14)
+
+
+def test_the_hessian_of_hypot_does_not_cancel():
+    x, y = 1.0, 1e-9
+    f = [
+        [lambda a, b, i=i, j=j: mg.grad(mg.grad(mg.hypot, i), j)(a, b) for j in (0, 1)]
+        for i in (0, 1)
+    ]
+    got = [[f[i][j](x, y) for j in (0, 1)] for i in (0, 1)]
+    np.testing.assert_allclose(got, [[1e-18, -1e-9], [-1e-9, 1.0]], rtol=1e-14)
+
+
+@pytest.mark.parametrize("kind", [float, lambda x: np.array([x, x])])
+@pytest.mark.parametrize(("x", "y"), [(2.0, 0.0), (2.0, 3.0), (4.0, 0.25), (0.5, -1.5)])
+def test_mixed_derivatives_of_a_power(kind, x, y):
+    """∂²xʸ/∂x∂y is xʸ⁻¹(1 + y·log x): at y = 0 that is 1/x, though ∂/∂x is 0 there."""
+
+    def slope(i):
+        return mg.grad(lambda a, b: mg.sum(a**b), i)
+
+    for i, j in ((0, 1), (1, 0)):
+        mixed = mg.grad(lambda a, b, i=i: mg.sum(slope(i)(a, b)), j)(kind(x), kind(y))
+        np.testing.assert_allclose(mixed, kind(x ** (y - 1) * (1 + y * np.log(x))), rtol=1e-14)
+
+
+def test_small_powers_of_small_numbers():
+    """y − 1 is rounded for y < ½, which times log x would be 100 wrong units of the last place."""
+    for x, y in ((1e-300, 0.3), (1e300, -0.7), (1e-200, 0.1)):
+        expected = float(mg.power(x, y)) * y / x
+        for got in (
+            mg.grad(lambda t, y=y: t**y)(x),
+            mg.grad(lambda t, y=y: mg.sum(t**y))(np.array([x]))[0],
+        ):
+            np.testing.assert_allclose(got, expected, rtol=4e-16)
+
+
+def test_logaddexp_makes_up_for_the_rounding_of_a_difference():
+    slope = mg.grad(mg.logaddexp)(35.68397961799389, 710.0)
+    np.testing.assert_allclose(slope, 1.4069325881886141e-293, rtol=5e-16)
+    for infinite in (np.inf, -np.inf):
+        assert mg.grad(mg.logaddexp, (0, 1))(infinite, infinite) == (0.5, 0.5)

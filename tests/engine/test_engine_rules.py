@@ -68,13 +68,13 @@ def test_names_are_new_identifiers():
 
 
 def test_linear_and_multilinear_rows():
-    roll = mg.linear(
-        "roll",
+    rolled = mg.linear(
+        "rolled",
         array=lambda x, by: np.roll(x, by),
-        transpose=lambda g, x, by: roll(g, by=-by),
+        transpose=lambda g, x, by: rolled(g, by=-by),
         sample=lambda rng: [((rng.normal(size=4),), {"by": 1})],
     )
-    check_rule(roll)
+    check_rule(rolled)
     bilinear = mg.multilinear(
         "form",
         array=lambda x, A, y: x @ A @ y,

@@ -200,3 +200,17 @@ def test_requires_grad_can_be_switched_on_leaves():
     y = w * 2.0
     with pytest.raises(mg.errors.GraphError, match="set requires_grad on the leaves"):
         y.requires_grad = False
+
+
+def test_the_partial_of_an_array_by_the_number_0():
+    x = mg.Tensor(np.array([1.0, -1.0, 0.0]))
+    mg.sum(x / 0.0).backward()
+    np.testing.assert_array_equal(x.grad, [np.inf, np.inf, np.inf])
+    assert mg.grad(mg.grad(lambda t: mg.sum(x / 0.0 * t)))(1.0) == 0.0
+    narrow = mg.Tensor(np.ones(2, np.float32))
+    mg.sum(narrow / 0.0).backward()
+    assert narrow.grad.dtype == np.float32
+    np.testing.assert_array_equal(
+        mg.jvp(lambda t: t / 0.0, (np.ones(2),), (np.ones(2),))[1], [np.inf, np.inf]
+    )
+    assert mg.grad(lambda y: mg.sum(mg.Tensor([1.0]) / y))(0.0) == -np.inf

@@ -1,5 +1,18 @@
 """Every public function that is made of rows, with its NumPy counterpart and points to test at."""
 
-from function_cases import products, reductions, shapes
+from function_cases import (
+    arranging,
+    differences,
+    indexing,
+    linalg,
+    products,
+    reductions,
+    shapes,
+    statistics,
+    ufuncs,
+)
 
-CASES = [case for family in (reductions, shapes, products) for case in family.CASES]
+FAMILIES = (
+    reductions, statistics, ufuncs, shapes, indexing, arranging, differences, products, linalg,
+)  # fmt: skip
+CASES = [case for family in FAMILIES for case in family.CASES]

@@ -48,6 +48,57 @@ for subscripts, *shapes in [
         partial(mg.einsum, subscripts), partial(np.einsum, subscripts),
         *(normal(*shape) for shape in shapes),
     )  # fmt: skip
+add_call(
+    "einsum",
+    "labels",
+    lambda x, y: mg.einsum(x, [0, 1], y, [1, 30], [30, 0]),
+    lambda x, y: np.einsum(x, [0, 1], y, [1, 30], [30, 0]),
+    normal(2, 3),
+    normal(3, 4),
+)
+add_call(
+    "einsum",
+    "labels alone",
+    lambda x, y: mg.einsum(x, [..., 1], y, [1, 0]),
+    lambda x, y: np.einsum(x, [..., 1], y, [1, 0]),
+    normal(2, 3),
+    normal(3, 4),
+)
+add_call(
+    "einsum",
+    "optimize",
+    lambda x, y: mg.einsum("ij,jk", x, y, optimize="optimal"),
+    lambda x, y: np.einsum("ij,jk", x, y, optimize="optimal"),
+    normal(2, 3),
+    normal(3, 4),
+)
+
+# Products of vectors and of everything
+
+for a, b in (((3,), (3,)), ((2, 3), (3,)), ((2, 3), (4, 3)), ((2, 2, 3), (2, 3)), ((0, 3), (2, 3))):
+    add("inner", np.inner, normal(*a), normal(*b))
+add("inner", np.inner, 1.5, normal(2, 2))
+add("vdot", np.vdot, normal(2, 3), normal(3, 2))
+add("vdot", np.vdot, 1.5, np.array([2.5]))
+for a, b, axis in (
+    ((3,), (3,), -1), ((2, 3), (3,), -1), ((2, 1, 3), (4, 3), -1), ((3, 2), (3, 2), 0),
+    ((0, 3), (1, 3), -1), ((2, 0), (2, 0), 1),
+):  # fmt: skip
+    add("vecdot", lambda x, y, axis: np.sum(np.multiply(*np.broadcast_arrays(x, y)), axis),
+        normal(*a), normal(*b), axis=axis)  # fmt: skip
+for a, b in (((2, 3), (3,)), ((4, 2, 3), (3,)), ((2, 3), (4, 3)), ((1, 2, 3), (4, 3))):
+    add("matvec", lambda x, y: np.matmul(x, y[..., None])[..., 0], normal(*a), normal(*b))
+    add("vecmat", lambda x, y: np.matmul(x[..., None, :], y)[..., 0, :],
+        normal(*b), normal(*a[:-2], a[-1], a[-2]))  # fmt: skip
+for a, b, axes in (
+    ((3,), (3,), {}), ((2, 3), (2, 3), {}), ((2, 1, 3), (4, 3), {}), ((3, 2), (3, 2), {"axis": 0}),
+    ((3, 2), (2, 3), {"axisa": 0, "axisc": 0}), ((0, 3), (3,), {}),
+):  # fmt: skip
+    add("cross", np.cross, normal(*a), normal(*b), **axes)
+for a, b in (((2,), (3,)), ((2, 2), (1, 3)), ((2,), (2, 2)), ((2, 1, 2), (3,)), ((0, 2), (2, 2))):
+    add("kron", np.kron, normal(*a), normal(*b))
+add("kron", np.kron, 1.5, normal(2, 2))
+
 for offset in (0, 1, -1, 2, -5):
     add("diagonal", np.diagonal, normal(3, 4), offset=offset)
     add("trace", np.trace, normal(3, 4), offset=offset)

@@ -1,4 +1,4 @@
-"""Shapes, joining and splitting."""
+"""Shapes and joining."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ add_call("reshape", "fortran", lambda x: mg.reshape(x, (3, 2)), lambda x: np.res
 add_call("reshape", "to 0-d", lambda x: mg.reshape(x, ()), lambda x: np.reshape(x, ()), normal(1))
 add_call("reshape", "empty", lambda x: mg.reshape(x, (3, 0)), lambda x: np.reshape(x, (3, 0)),
           np.zeros((0, 2)))  # fmt: skip
+add_call("reshape", "order F", lambda x: mg.reshape(x, (-1, 4), order="F"),
+          lambda x: np.reshape(x, (-1, 4), order="F"), X)  # fmt: skip
+add_call("reshape", "copy", lambda x: mg.reshape(x, shape=(4, 3), copy=True),
+          lambda x: np.reshape(x, (4, 3)), X)  # fmt: skip
+add("matrix_transpose", np.matrix_transpose, X)
+add("permute_dims", np.permute_dims, X, axes=(1, 2, 0))
 for axes in (None, (2, 0, 1), (-1, 0, -2)):
     add("transpose", np.transpose, X, axes=axes)
 for source, target in ((0, -1), (-1, 0), ((0, 1), (-1, 0)), ([2, 0], [0, 1])):
@@ -34,6 +40,7 @@ add("expand_dims", np.expand_dims, np.array(2.5), axis=0)
 for axis in (None, 1, -1, (1, 3), ()):
     add("squeeze", np.squeeze, normal(2, 1, 3, 1), axis=axis)
 add("ravel", np.ravel, X.T)
+add("ravel", np.ravel, X[::-1], order="F")
 add("ravel", np.ravel, np.array(3.5))
 for axis in (None, 0, -1, (0, 2)):
     add("flip", np.flip, X, axis=axis)
@@ -43,7 +50,7 @@ add("broadcast_to", np.broadcast_to, np.array(0.7), shape=(2, 2))
 add("broadcast_to", np.broadcast_to, normal(1, 3), shape=(0, 3))
 add("astype", lambda x, dtype: x.astype(dtype), X, dtype=np.float64)
 
-# Joining and splitting
+# Joining
 
 
 def _joined(name: str, **options: Any) -> tuple[Any, Any]:
@@ -68,17 +75,4 @@ for axis in (0, 1, -1, -3):
         normal(2, 3),
     )
 add_call("stack", "numbers", *_joined("stack"), 0.5, 1.5, np.array(-2.0))
-for sections, axis in ((3, 0), ([1, 4], 0), ([2, 2, 9], 0), ([-2], 0), (2, 1), ((1,), -1)):
-    add_call(
-        "split", f"{sections},axis={axis}",
-        lambda x, s=sections, a=axis: mg.split(x, s, axis=a),
-        lambda x, s=sections, a=axis: np.split(x, s, axis=a), normal(6, 2),
-    )  # fmt: skip
-add_call("split", "empty", lambda x: mg.split(x, 2), lambda x: np.split(x, 2), np.zeros((0, 2)))
-for width in (1, (2, 1), ((1, 0), (0, 3)), ((1, 2),), 0):
-    for mode in ("constant", "edge", "reflect", "symmetric", "wrap"):
-        add("pad", np.pad, normal(3, 2), pad_width=width, mode=mode)
-add("pad", np.pad, normal(2, 1), pad_width=2, mode="symmetric")
-add("pad", np.pad, normal(2, 3), pad_width=((4, 5), (3, 4)), mode="reflect")
-add("pad", np.pad, normal(2), pad_width=1, constant_values=7.0)
-add("pad", np.pad, normal(2), pad_width=1, constant_values=-np.inf)
+add_call("concat", "plain", *_joined("concat"), normal(2), normal(1))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from microgradopt.engine.quiet import in_ieee
 from microgradopt.engine.rules import Elementwise, Plain, data_of
 
 __all__ = [
@@ -25,7 +26,9 @@ __all__ = [
     "softplus", "sqrt", "square", "subtract", "tan", "tanh", "where",
 ]  # fmt: skip
 
-LN2, LN10 = math.log(2.0), math.log(10.0)
+LN2 = math.log(2.0)
+LOG2_E, LOG10_E = math.log2(math.e), math.log10(math.e)
+TINY = float(np.finfo(np.float64).tiny)
 ANY = (-4.0, 3.0)
 POSITIVE = (0.02, 7.0)
 
@@ -93,11 +96,57 @@ square: Elementwise = _row(
 )  # fmt: skip
 power: Elementwise = _row(
     "power", math.pow, np.power,
-    lambda out, x, y: y * power(x, where(equal(y, 0.0), 0.0, y - 1.0)),
+    lambda out, x, y: power_slope(x, y),
     lambda out, x, y: out
     * log(where(logical_and(equal(x, 0.0), greater_equal(y, 0.0)), 1.0, x)),
     symbol="xʸ", sample=(POSITIVE, ANY),
     doc="x to the power y. x**0 has derivative 0 at 0, and 0**y with y ≥ 0 derivative 0 in y.",
+)  # fmt: skip
+
+
+# y − 1 is exact from ½ on; below, its rounding times log x would cost up to 8 bits of y·xʸ⁻¹.
+
+
+def _power_slope_of_float(x: float, y: float) -> float:
+    if y == 0.0:
+        return 0.0
+    if y >= 0.5 or (y > 0.0 and not 0.0 < abs(x) < math.inf):
+        return y * math.pow(x, y - 1.0)
+    return y * math.pow(x, y) / x
+
+
+def _power_slope_of_array(x: Any, y: Any) -> Any:
+    low = y < 0.5
+    if low.__class__ is np.ndarray:
+        slope = y * np.power(x, np.where(low, y, y - 1.0)) / np.where(low, x, 1.0)
+    elif not low:
+        return y * np.power(x, y - 1.0)
+    else:
+        slope = y * np.power(x, y) / x
+    lost = low & np.isnan(slope)  # x is 0 or infinite there
+    if not np.any(lost):
+        return slope
+    return np.where(lost, np.where(y == 0.0, 0.0, y * np.power(x, y - 1.0)), slope)
+
+
+def _lowered(x: Any, y: Any) -> Any:
+    """xʸ⁻¹, without rounding y − 1."""
+    low = less(y, 0.5)
+    return power(x, where(low, y, y - 1.0)) / where(low, x, 1.0)
+
+
+def _power_curve(out: Any, x: Any, y: Any) -> Any:
+    x = where(logical_and(equal(x, 0.0), equal(y, 0.0)), 1.0, x)
+    low = less(y, 0.5)
+    return where(low, (y - 1.0) * out, y * power_slope(x, y - 1.0)) / where(low, x, 1.0)
+
+
+power_slope: Elementwise = _row(
+    "power_slope", _power_slope_of_float, _power_slope_of_array,
+    _power_curve,
+    lambda out, x, y: _lowered(x, y)
+    + out * log(where(logical_and(equal(x, 0.0), greater_equal(y, 0.0)), 1.0, x)),
+    symbol="∂xʸ", sample=(POSITIVE, ANY), doc="y · xʸ⁻¹, the derivative of power; 0 for y = 0",
 )  # fmt: skip
 
 # Exponentials and logarithms
@@ -124,12 +173,12 @@ log: Elementwise = _row(
 )  # fmt: skip
 log2: Elementwise = _row(
     "log2", math.log2, np.log2,
-    lambda out, x: 1.0 / (LN2 * x),
+    lambda out, x: LOG2_E / x,
     sample=(POSITIVE,), doc="The logarithm to base 2",
 )  # fmt: skip
 log10: Elementwise = _row(
     "log10", math.log10, np.log10,
-    lambda out, x: 1.0 / (LN10 * x),
+    lambda out, x: LOG10_E / x,
     sample=(POSITIVE,), doc="The logarithm to base 10",
 )  # fmt: skip
 log1p: Elementwise = _row(
@@ -141,10 +190,50 @@ logaddexp: Elementwise = _row(
     "logaddexp",
     lambda x, y: x if x == y and math.isinf(x) else max(x, y) + math.log1p(math.exp(-abs(x - y))),
     np.logaddexp,
-    lambda out, x, y: sigmoid(x - y),
-    lambda out, x, y: sigmoid(y - x),
-    sample=(ANY, ANY), doc="log(eˣ + eʸ) without overflow",
+    lambda out, x, y: logaddexp_slope(x, y),
+    lambda out, x, y: logaddexp_slope(y, x),
+    sample=(ANY, ANY), doc="log(eˣ + eʸ) without overflow; equal infinities share the gradient",
 )  # fmt: skip
+
+
+# The slope is σ(x − y). An exponential magnifies what x − y loses in rounding: find it, make up.
+
+
+def _share_of_floats(exp: Any, ln: float) -> Any:
+    """The kernel of bˣ / (bˣ + bʸ) on floats, given the exponential to base b and ln b."""
+
+    def share(x: float, y: float) -> float:
+        d = x - y if x != y else 0.0
+        lost = (x - (d - (d - x))) - (y + (d - x))
+        e: float = exp(-abs(d))
+        larger, smaller = 1.0 / (1.0 + e), e / (1.0 + e)
+        mine = larger if d >= 0.0 else smaller
+        return mine + larger * smaller * (ln * lost) if math.isfinite(lost) else mine
+
+    return share
+
+
+def _share_of_arrays(exp: Any, ln: float) -> Any:
+    """The same on arrays."""
+
+    def share(x: Any, y: Any) -> Any:
+        d = np.where(x == y, 0.0, x - y)
+        lost = (x - (d - (d - x))) - (y + (d - x))
+        e = exp(-np.abs(d))
+        larger, smaller = 1.0 / (1.0 + e), e / (1.0 + e)
+        mine = np.where(d >= 0.0, larger, smaller)
+        return mine + larger * smaller * np.where(np.isfinite(lost), ln * lost, 0.0)
+
+    return share
+
+
+logaddexp_slope: Elementwise = _row(
+    "logaddexp_slope", _share_of_floats(math.exp, 1.0), _share_of_arrays(np.exp, 1.0),
+    lambda out, x, y: out * logaddexp_slope(y, x),
+    lambda out, x, y: -out * logaddexp_slope(y, x),
+    symbol="softmax", sample=(ANY, ANY), doc="eˣ / (eˣ + eʸ), the derivative of logaddexp",
+)  # fmt: skip
+
 
 # Roots, absolute values, extremes
 
@@ -155,7 +244,7 @@ sqrt: Elementwise = _row(
 )  # fmt: skip
 cbrt: Elementwise = _row(
     "cbrt", math.cbrt, np.cbrt,
-    lambda out, x: 1.0 / (3.0 * out * out),
+    lambda out, x: (1.0 / 3.0) / (out * out),
     symbol="∛", sample=(ANY,), kinks=lambda x: x, doc="The cube root, of negative numbers too",
 )  # fmt: skip
 absolute: Elementwise = _row(
@@ -184,10 +273,37 @@ minimum: Elementwise = _row(
 )  # fmt: skip
 hypot: Elementwise = _row(
     "hypot", math.hypot, np.hypot,
-    lambda out, x, y: x / where(equal(out, 0.0), 1.0, out),
-    lambda out, x, y: y / where(equal(out, 0.0), 1.0, out),
+    lambda out, x, y: direction_cosine(x, y),
+    lambda out, x, y: direction_cosine(y, x),
     sample=(ANY, ANY), kinks=np.hypot,
     doc="√(x² + y²) without overflow; derivative 0 at the origin",
+)  # fmt: skip
+
+
+def _cosine_of_float(x: float, y: float) -> float:
+    length = math.hypot(x, y)
+    return x / length if TINY < length < math.inf else in_ieee(_cosine_of_array, x, y)
+
+
+def _cosine_of_array(x: Any, y: Any) -> Any:
+    squares = x * x + y * y
+    limits = np.finfo(squares.dtype)
+    if np.all((squares > limits.tiny / limits.eps) & (squares < np.inf)):
+        return x / np.sqrt(squares)  # np.hypot takes ten times as long
+    length = np.hypot(x, y)
+    whole = (length > limits.tiny) & (length < np.inf)
+    # A subnormal length has lost digits, an overflown one all of them: scale by a power of 2.
+    scale = np.where(whole, 1.0, np.where(length > 1.0, limits.eps**2, limits.eps**-2))
+    length = np.hypot(x * scale, y * scale)
+    return x * scale / np.where(length == 0.0, 1.0, length)
+
+
+direction_cosine: Elementwise = _row(
+    "direction_cosine", _cosine_of_float, _cosine_of_array,
+    lambda out, x, y: direction_cosine(y, x) * (direction_cosine(y, x) / hypot(x, y)),
+    lambda out, x, y: -out * (direction_cosine(y, x) / hypot(x, y)),
+    symbol="cos∠", sample=(ANY, ANY), kinks=np.hypot,
+    doc="x / √(x² + y²), the cosine of the angle of the point (x, y); 0 at the origin",
 )  # fmt: skip
 
 # Trigonometric and hyperbolic functions
@@ -207,25 +323,39 @@ tan: Elementwise = _row(
     lambda out, x: 1.0 + out * out,
     sample=((-1.3, 1.3),), doc="Tangent of radians",
 )  # fmt: skip
+one_minus_square: Elementwise = _row(
+    "one_minus_square",
+    lambda x: (1.0 - x) * (1.0 + x),
+    lambda x: (1.0 - x) * (1.0 + x),
+    lambda out, x: -2.0 * x,  # that of the product would cancel
+    symbol="1 − x²", sample=(ANY,), doc="1 − x², precise near ±1, and its derivative near 0",
+)  # fmt: skip
 arcsin: Elementwise = _row(
     "arcsin", math.asin, np.arcsin,
-    lambda out, x: 1.0 / sqrt((1.0 - x) * (1.0 + x)),
+    lambda out, x: 1.0 / sqrt(one_minus_square(x)),
     sample=((-0.95, 0.95),), doc="The inverse of sin, in radians",
 )  # fmt: skip
 arccos: Elementwise = _row(
     "arccos", math.acos, np.arccos,
-    lambda out, x: -1.0 / sqrt((1.0 - x) * (1.0 + x)),
+    lambda out, x: -1.0 / sqrt(one_minus_square(x)),
     sample=((-0.95, 0.95),), doc="The inverse of cos, in radians",
 )  # fmt: skip
 arctan: Elementwise = _row(
     "arctan", math.atan, np.arctan,
-    lambda out, x: 1.0 / (1.0 + x * x),
+    lambda out, x: lorentzian(x),
     sample=(ANY,), doc="The inverse of tan, in radians",
+)  # fmt: skip
+lorentzian: Elementwise = _row(
+    "lorentzian",
+    lambda x: 1.0 / (1.0 + x * x),
+    lambda x: 1.0 / (1.0 + x * x),
+    lambda out, x: -2.0 * (x * out) * out,  # in this order, nothing underflows before its time
+    symbol="1/(1 + x²)", sample=(ANY,), doc="1 / (1 + x²), the derivative of arctan",
 )  # fmt: skip
 arctan2: Elementwise = _row(
     "arctan2", math.atan2, np.arctan2,
-    lambda out, y, x: x / hypot(x, y) / hypot(x, y),
-    lambda out, y, x: -y / hypot(x, y) / hypot(x, y),
+    lambda out, y, x: direction_cosine(x, y) / hypot(x, y),
+    lambda out, y, x: -direction_cosine(y, x) / hypot(x, y),
     sample=(ANY, ANY), kinks=lambda y, x: np.where(x < 0.0, y, np.hypot(x, y)),
     doc="The angle of the point (x, y), given y first, in radians",
 )  # fmt: skip
@@ -256,7 +386,7 @@ arccosh: Elementwise = _row(
 )  # fmt: skip
 arctanh: Elementwise = _row(
     "arctanh", math.atanh, np.arctanh,
-    lambda out, x: 1.0 / ((1.0 - x) * (1.0 + x)),
+    lambda out, x: 1.0 / one_minus_square(x),
     sample=((-0.95, 0.95),), doc="The inverse of tanh, for −1 < x < 1",
 )  # fmt: skip
 

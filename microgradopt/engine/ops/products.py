@@ -2,6 +2,7 @@
 
 import string
 from collections.abc import Sequence
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,12 @@ from microgradopt.engine.ops.shapes import (
     of_one_dtype,
     ravel,
     reshape,
+    stack,
     sum,
     swapaxes,
     transpose,
+    with_ndim,
+    without_promotion,
 )
 from microgradopt.engine.quiet import quietly
 from microgradopt.engine.rules import (
@@ -28,7 +32,8 @@ from microgradopt.engine.rules import (
 from microgradopt.errors import ShapeError, UsageError
 
 __all__ = [
-    "diagonal", "dot", "einsum", "matmul", "outer", "tensordot", "trace",
+    "cross", "diagonal", "dot", "einsum", "inner", "kron", "matmul", "matvec", "outer",
+    "tensordot", "trace", "vdot", "vecdot", "vecmat",
 ]  # fmt: skip
 
 
@@ -133,6 +138,86 @@ def outer(x: Any, y: Any) -> Any:
     return column * (expand_dims(ravel(y), 0) if ndim(y) else y)
 
 
+def inner(x: Any, y: Any) -> Any:
+    """The products of last axes, summed; of numbers the product; as numpy.inner."""
+    if not ndim(x) or not ndim(y):
+        return dot(x, y)
+    return tensordot(x, y, axes=(-1, -1))
+
+
+def vdot(x: Any, y: Any) -> Any:
+    """The inner product of two arrays, both flattened; as numpy.vdot."""
+    x, y = without_promotion([x, y])
+    return matmul(ravel(x), ravel(y))
+
+
+def vecdot(x: Any, y: Any, axis: int = -1) -> Any:
+    """The inner products of vectors along ``axis``; other axes broadcast; as numpy.vecdot."""
+    a, b = (shape(z)[check_axis(axis, ndim(z), "vecdot")] for z in (x, y))
+    if a != b:
+        raise ShapeError(
+            f"vecdot: shapes {shape(x)} and {shape(y)} have vectors of {a} and of {b} numbers "
+            f"along axis {axis}"
+        )
+    if ndim(x) == ndim(y) == 1:
+        return matmul_row(x, y)
+    return einsum("...i,...i->...", moveaxis(x, axis, -1), moveaxis(y, axis, -1))
+
+
+def matvec(x: Any, y: Any) -> Any:
+    """Matrices times vectors, stacks of both broadcast; as numpy.matvec."""
+    if ndim(x) < 2 or not ndim(y):
+        raise ShapeError(
+            f"matvec: needs matrices and vectors, got shapes {shape(x)} and {shape(y)}"
+        )
+    return index(matmul(x, expand_dims(y, -1)), (Ellipsis, 0))
+
+
+def vecmat(x: Any, y: Any) -> Any:
+    """Vectors times matrices, stacks of both broadcast; as numpy.vecmat."""
+    if not ndim(x) or ndim(y) < 2:
+        raise ShapeError(
+            f"vecmat: needs vectors and matrices, got shapes {shape(x)} and {shape(y)}"
+        )
+    return index(matmul(expand_dims(x, -2), y), (Ellipsis, 0, slice(None)))
+
+
+@quietly
+def cross(
+    x: Any, y: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Any:
+    """The vectors at right angles to pairs of vectors in space; as numpy.cross.
+
+    Args:
+        axisa: where the three coordinates of ``x`` are; likewise axisb for y, axisc in the result.
+        axis: all three at once.
+    """
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    places = check_axis(axisa, ndim(x), "cross"), check_axis(axisb, ndim(y), "cross")
+    if [shape(z)[a] for z, a in zip((x, y), places)] != [3, 3]:
+        raise ShapeError(
+            f"cross: needs vectors of 3 numbers, got shapes {shape(x)} and {shape(y)} with axes "
+            f"{axisa} and {axisb}; for 2 write x[..., 0] * y[..., 1] - x[..., 1] * y[..., 0]"
+        )
+    x, y = (moveaxis(z, a, 0) for z, a in zip((x, y), places))
+    a, b = ([index(z, i) for i in range(3)] for z in (x, y))
+    out = [a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)]
+    return stack(out, check_axis(axisc, ndim(out[0]) + 1, "cross"))
+
+
+@quietly
+def kron(x: Any, y: Any) -> Any:
+    """Every entry of ``x`` replaced by its product with the whole of ``y``; as numpy.kron."""
+    n = max(ndim(x), ndim(y))
+    x, y = (with_ndim(z, n) for z in without_promotion([x, y]))
+    a, b = shape(x), shape(y)
+    products = reshape(x, [m for k in a for m in (k, 1)]) * reshape(
+        y, [m for k in b for m in (1, k)]
+    )
+    return reshape(products, [j * k for j, k in zip(a, b)])
+
+
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The entries (i, i + offset) of two axes, as the last axis; as numpy.diagonal."""
     if ndim(x) < 2:
@@ -176,14 +261,21 @@ einsum_row = Multilinear(
 )
 
 
-def einsum(subscripts: str, *operands: Any) -> Any:
-    """Sum of products by Einstein's convention; numpy.einsum's string form, ellipsis included.
+def einsum(*operands: Any, optimize: Any = True) -> Any:
+    """Sum of products by Einstein's convention; numpy.einsum in both forms, ellipsis included.
+
+    Args:
+        operands: the subscripts and the operands, ``("ij,jk->ik", x, y)``; or each operand
+            followed by its labels, the result's last: ``(x, [0, 1], y, [1, 2], [0, 2])``.
+        optimize: has no effect: NumPy looks for the cheapest order of the products by itself, and
+            for another one in each derivative.
 
     >>> import numpy as np, microgradopt as mg
     >>> mg.einsum("ij,jk->ik", np.ones((2, 3)), np.ones((3, 1)))
     array([[3.],
            [3.]])
     """
+    subscripts, operands = _as_string(operands)
     inputs, output = _labels(subscripts, operands)
     used = "".join(inputs) + output
     args = list(operands)
@@ -196,10 +288,32 @@ def einsum(subscripts: str, *operands: Any) -> Any:
         raise ShapeError(f"einsum {subscripts!r} on shapes {shapes}: {error}") from None
 
 
+def _as_string(operands: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
+    """The subscripts and the operands alone, from either form of a call."""
+    if operands and isinstance(operands[0], str):
+        return operands[0], tuple(operands[1:])
+    pairs = len(operands) // 2 * 2
+    terms = [_term(labels) for labels in operands[1:pairs:2]]
+    result = [_term(labels) for labels in operands[pairs:]]
+    return "->".join([",".join(terms), *result]), tuple(operands[:pairs:2])
+
+
+def _term(labels: Any) -> str:
+    """Labels given as numbers, as letters."""
+    letters = string.ascii_uppercase + string.ascii_lowercase
+    if not isinstance(labels, (list, tuple)) or not all(
+        isinstance(n, EllipsisType) or (isinstance(n, int) and 0 <= n < len(letters))
+        for n in labels
+    ):
+        raise UsageError(
+            "einsum: the first argument is the subscripts string, or every operand is followed by "
+            f"its labels, a list of ints from 0 to {len(letters) - 1}; got {labels!r} there"
+        )
+    return "".join("..." if n is Ellipsis else letters[n] for n in labels)
+
+
 def _labels(subscripts: str, operands: Sequence[Any]) -> tuple[list[str], str]:
     """The labels of each operand and of the result, ellipses spelled out with spare letters."""
-    if not isinstance(subscripts, str):
-        raise UsageError(f"einsum: the first argument is the subscripts string, got {subscripts!r}")
     left, arrow, right = subscripts.replace(" ", "").partition("->")
     inputs = left.split(",")
     if len(inputs) != len(operands):

@@ -1,15 +1,16 @@
-"""Linear primitives on arrays: sums, shapes, indexing, joining, and the functions around them.
+"""Linear primitives on arrays: sums, shapes, indexing, joining, and the functions closest to them.
 
 Each takes floats, arrays, ``Value`` and ``Tensor`` and has NumPy's name and arguments.
 """
 
+import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from microgradopt.engine.graph import Node
+from microgradopt.engine.ops.elementwise import where as choose
 from microgradopt.engine.rules import (
     Linear,
     add_up,
@@ -23,8 +24,9 @@ from microgradopt.engine.rules import (
 from microgradopt.errors import DTypeError, ShapeError, UsageError
 
 __all__ = [
-    "astype", "broadcast_to", "concatenate", "cumsum", "expand_dims", "flip", "moveaxis", "pad",
-    "ravel", "reshape", "split", "squeeze", "stack", "sum", "swapaxes", "transpose",
+    "astype", "broadcast_to", "concat", "concatenate", "cumsum", "expand_dims", "flip",
+    "matrix_transpose", "moveaxis", "permute_dims", "ravel", "reshape", "squeeze", "stack", "sum",
+    "swapaxes", "transpose",
 ]  # fmt: skip
 
 
@@ -36,13 +38,64 @@ def ndim(x: Any) -> int:
 # Sums
 
 
-def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The sum over ``axis`` (an int, a tuple, or None for all), as numpy.sum."""
-    return add_up(x, axis=check_axis(axis, ndim(x), "sum"), keepdims=keepdims)
+def sum(
+    x: Any,
+    axis: Any = None,
+    keepdims: bool = False,
+    *,
+    dtype: Any = None,
+    initial: Any = None,
+    where: Any = True,
+) -> Any:
+    """The sum over ``axis`` (an int, a tuple, or None for all), as numpy.sum.
+
+    Args:
+        dtype: a floating-point dtype that the entries are brought to first.
+        initial: a number that the sum starts from.
+        where: truth values, broadcast to ``x``: the entries that take part.
+    """
+    if dtype is not None or where is not True:
+        x = taking_part(x, dtype, where, 0.0, "sum")
+    total = add_up(x, axis=check_axis(axis, ndim(x), "sum"), keepdims=keepdims)
+    return total if initial is None else total + number(initial, "sum")
 
 
-def cumsum(x: Any, axis: int | None = None) -> Any:
+def taking_part(x: Any, dtype: Any, where: Any, otherwise: float, user: str) -> Any:
+    """``x`` in the dtype of a reduction, with ``otherwise`` for the entries it leaves out."""
+    if dtype is not None:
+        x = astype(x, dtype)
+    return x if where is True else choose(mask_for(x, where, user), x, otherwise)
+
+
+def mask_for(x: Any, where: Any, user: str) -> Any:
+    """The ``where`` of a reduction, checked: truth values that broadcast to the shape of ``x``."""
+    mask = np.asarray(data_of(where))
+    if mask.dtype != bool:
+        raise DTypeError(
+            f"{user}: where= takes truth values, got {mask.dtype}; use a comparison such as x > 0"
+        )
+    try:
+        fits = np.broadcast_shapes(mask.shape, shape(x)) == shape(x)
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(
+            f"{user}: where= of shape {mask.shape} does not broadcast to the operand's {shape(x)}"
+        )
+    return mask
+
+
+def number(x: Any, user: str) -> Any:
+    """The ``initial`` of a reduction, checked: a single number."""
+    if shape(x) != ():
+        raise ShapeError(f"{user}: initial= is one number, got an array of shape {shape(x)}")
+    return x
+
+
+def cumsum(x: Any, axis: int | None = None, *, dtype: Any = None) -> Any:
     """The running sum along ``axis``; over the flattened array when it is None."""
+    if dtype is not None:
+        x = astype(x, dtype)
     if axis is None:
         x, axis = ravel(x), 0
     return cumsum_row(x, axis=check_axis(axis, ndim(x), "cumsum"))
@@ -59,18 +112,38 @@ cumsum_row: Linear = Linear(
 # Shapes
 
 
-def reshape(x: Any, shape: int | Sequence[int]) -> Any:
-    """The same entries in another shape; one entry of ``shape`` may be −1."""
-    size = int(np.size(data_of(x)))
+def reshape(
+    x: Any, shape: int | Sequence[int], order: str = "C", *, copy: bool | None = None
+) -> Any:
+    """The same entries in another shape; one entry of ``shape`` may be −1.
+
+    Args:
+        order: "C" counts the last axis fastest, "F" the first.
+        copy: whether an array is copied first; nobody writes into the data of nodes.
+    """
+    if copy and not isinstance(x, Node):
+        x = np.array(x)
+    have = np.shape(data_of(x))
+    size = math.prod(have)
     asked = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-    known = int(np.prod([n for n in asked if n != -1], dtype=int))
+    known = math.prod(n for n in asked if n != -1)
     free = asked.count(-1)
     fits = known == size if not free else (known and size % known == 0)
     if free > 1 or not fits or any(n < -1 for n in asked):
-        raise ShapeError(
-            f"reshape: {size} entries of shape {np.shape(data_of(x))} do not fill the shape {asked}"
+        raise ShapeError(f"reshape: {size} entries of shape {have} do not fill the shape {asked}")
+    wanted = tuple(int(size // known if n == -1 else n) for n in asked)
+    if _counts_last_axis_fastest(order, "reshape"):
+        return reshape_to(x, shape=wanted)
+    return transpose(reshape_to(transpose(x), shape=wanted[::-1]))
+
+
+def _counts_last_axis_fastest(order: str, user: str) -> bool:
+    if order not in ("C", "F"):
+        raise UsageError(
+            f"{user}: order={order!r} depends on how the numbers lie in memory, which is not part "
+            "of a node's value; use 'C' (last axis fastest) or 'F' (first axis fastest)"
         )
-    return reshape_to(x, shape=tuple(int(size // known if n == -1 else n) for n in asked))
+    return order == "C"
 
 
 def broadcast_to(x: Any, shape: int | Sequence[int]) -> Any:
@@ -104,6 +177,16 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
     return transpose_row(x, axes=order)
 
 
+permute_dims = transpose  # NumPy has both names
+
+
+def matrix_transpose(x: Any) -> Any:
+    """The last two axes exchanged: each matrix of a stack transposed."""
+    if ndim(x) < 2:
+        raise ShapeError(f"matrix_transpose: needs at least 2 dimensions, got shape {shape(x)}")
+    return swapaxes(x, -1, -2)
+
+
 def moveaxis(x: Any, source: Any, destination: Any) -> Any:
     """Move axes to other places, the rest staying in order; as numpy.moveaxis."""
     n = ndim(x)
@@ -135,6 +218,13 @@ def expand_dims(x: Any, axis: Any) -> Any:
     return reshape_to(x, shape=tuple(1 if i in places else next(rest) for i in range(n)))
 
 
+def with_ndim(x: Any, n: int) -> Any:
+    """An operand with axes of length 1 in front, so that it has ``n`` dimensions or more."""
+    x = x if isinstance(x, Node) else np.asarray(x)
+    missing = n - ndim(x)
+    return reshape_to(x, shape=(1,) * missing + shape(x)) if missing > 0 else x
+
+
 def squeeze(x: Any, axis: Any = None) -> Any:
     """Remove axes of length 1: all of them, or those that ``axis`` names."""
     have = shape(x)
@@ -146,9 +236,12 @@ def squeeze(x: Any, axis: Any = None) -> Any:
     return reshape_to(x, shape=tuple(n for i, n in enumerate(have) if i not in axes))
 
 
-def ravel(x: Any) -> Any:
-    """The entries as one row, in C order."""
-    return reshape_to(x, shape=(int(np.size(data_of(x))),))
+def ravel(x: Any, order: str = "C") -> Any:
+    """The entries as one row, the last axis counted fastest, or with ``order="F"`` the first."""
+    flat = (math.prod(shape(x)),)
+    if _counts_last_axis_fastest(order, "ravel"):
+        return reshape_to(x, shape=flat)
+    return reshape_to(transpose(x), shape=flat)
 
 
 def flip(x: Any, axis: Any = None) -> Any:
@@ -172,11 +265,11 @@ def astype(x: Any, dtype: Any) -> Any:
 
 def index(x: Any, key: Any) -> Any:
     """``x[key]`` with all of NumPy's basic and advanced indexing; repeated entries accumulate."""
-    if not isinstance(x, Node):
-        return x[key]
-    key = _plain_key(key)
     try:
-        return index_row(x, key=key)
+        if not isinstance(x, Node):
+            return (x if x.__class__ is np.ndarray else np.asarray(x))[key]
+        key = _plain_key(key)
+        return index_row(x if x._data.__class__ is not float else reshape_to(x, shape=()), key=key)
     except IndexError as error:
         raise ShapeError(f"indexing an array of shape {shape(x)} with [{key!r}]: {error}") from None
 
@@ -245,7 +338,7 @@ scatter_row: Linear = Linear(
 )
 
 
-# Joining, splitting, padding
+# Joining
 
 
 def of_one_dtype(parts: Sequence[Any]) -> list[Any]:
@@ -257,13 +350,27 @@ def of_one_dtype(parts: Sequence[Any]) -> list[Any]:
     return [np.asarray(p, common) if type(p) is float else p for p in parts]
 
 
-def _cut(g: Any, axis: int, start: int, stop: int) -> Any:
-    return index(g, (slice(None),) * axis + (slice(start, stop),))
+def without_promotion(parts: Sequence[Any]) -> list[Any]:
+    """Operands with numbers, lists and Values in the dtype of the floating-point arrays among them.
+
+    For functions that give their operands a shape first: where a number does not promote float32,
+    an array of shape (1,) would.
+    """
+    dtypes = [d.dtype for d in map(data_of, parts) if isinstance(d, np.ndarray)]
+    common = np.result_type(*dtypes) if dtypes else np.dtype(np.float64)
+    if common.kind != "f" or common == np.float64:
+        return list(parts)
+    return [p if isinstance(data_of(p), np.ndarray) else as_dtype(p, dtype=common) for p in parts]
+
+
+def cut(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
+    """The entries from ``start`` to before ``stop`` along one axis."""
+    return index(x, (slice(None),) * axis + (slice(start, stop),))
 
 
 def _uncat(g: Any, *parts: Any, axis: int) -> tuple[Any, ...]:
     ends = np.cumsum([shape(p)[axis] for p in parts]).tolist()
-    return tuple(_cut(g, axis, a, b) for a, b in zip([0, *ends], ends))
+    return tuple(cut(g, axis, a, b) for a, b in zip([0, *ends], ends))
 
 
 concatenate_row: Linear = Linear(
@@ -285,16 +392,17 @@ stack_row: Linear = Linear(
 )
 
 
-def _parts(arrays: Any, user: str) -> list[Any]:
+def parts_of(arrays: Any, user: str) -> list[Any]:
+    """The operands of a function that joins several; none at all is an error."""
     parts = list(arrays)
     if not parts:
         raise ShapeError(f"{user}: needs at least one array, got none")
     return parts
 
 
-def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
-    """Join arrays along an existing axis; flattened first when ``axis`` is None."""
-    parts = _parts(arrays, "concatenate")
+def concatenate(arrays: Sequence[Any], axis: int | None = 0, *, dtype: Any = None) -> Any:
+    """Join arrays along an existing axis, flattened first when it is None, in a ``dtype``."""
+    parts = parts_of(arrays, "concatenate")
     if axis is None:
         parts, axis = [ravel(p) for p in parts], 0
     shapes = [shape(p) for p in parts]
@@ -307,72 +415,22 @@ def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
             f"concatenate: shapes {shapes} differ elsewhere than along axis {axis}; "
             "all other dimensions must agree"
         )
-    return concatenate_row(*parts, axis=axis)
+    joined = concatenate_row(*parts, axis=axis)
+    return joined if dtype is None else astype(joined, dtype)
+
+
+concat = concatenate  # NumPy has both names
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return shape[:axis] + shape[axis + 1 :]
 
 
-def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
-    """Join equally shaped arrays (or scalars) along a new axis."""
-    parts = _parts(arrays, "stack")
+def stack(arrays: Sequence[Any], axis: int = 0, *, dtype: Any = None) -> Any:
+    """Join equally shaped arrays (or scalars) along a new axis, in a ``dtype``."""
+    parts = parts_of(arrays, "stack")
     shapes = {shape(p) for p in parts}
     if len(shapes) > 1:
         raise ShapeError(f"stack: all shapes must be equal, got {sorted(shapes)}")
-    return stack_row(*parts, axis=check_axis(axis, len(shapes.pop()) + 1, "stack"))
-
-
-def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
-    """Cut into equal ``sections``, or before each of the given positions; as numpy.split."""
-    axis = check_axis(axis, ndim(x), "split")
-    length = shape(x)[axis]
-    if isinstance(sections, (int, np.integer)):
-        if sections < 1 or length % sections:
-            raise ShapeError(f"split: an axis of length {length} has no {sections} equal sections")
-        cuts = [length // int(sections) * i for i in range(int(sections) + 1)]
-    else:
-        cuts = [0, *(int(c) for c in sections), length]
-    return [_cut(x, axis, a, b) for a, b in pairwise(cuts)]
-
-
-def _unpad(g: Any, x: Any, width: tuple[tuple[int, int], ...]) -> Any:
-    return index(g, tuple(slice(a, a + n) for (a, _), n in zip(width, shape(x))))
-
-
-pad_row: Linear = Linear(
-    "pad",
-    array=lambda x, width: np.pad(x, width),
-    transpose=_unpad,
-    sample=lambda rng: [((rng.normal(size=(2, 3)),), {"width": ((1, 0), (2, 3))})],
-)
-PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
-
-
-def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0.0) -> Any:
-    """Add entries at both ends of every axis; as numpy.pad.
-
-    Args:
-        pad_width: an int, a pair (before, after), or a pair for each axis.
-        mode: "constant", or one that repeats entries: "edge", "reflect", "symmetric", "wrap".
-    """
-    have = shape(x)
-    try:
-        width = np.broadcast_to(np.asarray(pad_width, dtype=np.int64), (len(have), 2))
-    except (ValueError, TypeError):
-        raise ShapeError(
-            f"pad: pad_width {pad_width!r} does not give (before, after) for {len(have)} axes"
-        ) from None
-    if (width < 0).any():
-        raise ShapeError(f"pad: pad_width must not be negative, got {pad_width!r}")
-    if mode not in PAD_MODES:
-        raise UsageError(f"pad: unknown mode {mode!r}; choose from {', '.join(PAD_MODES)}")
-    pairs = tuple((int(a), int(b)) for a, b in width)
-    if mode != "constant":
-        sources = [np.pad(np.arange(n), w, mode=mode) for n, w in zip(have, pairs)]  # type: ignore[call-overload]  # mode is one of PAD_MODES
-        return index(x, np.ix_(*sources))
-    padded = pad_row(x, width=pairs)
-    if constant_values == 0.0:
-        return padded
-    frame = np.pad(np.zeros(have), pairs, constant_values=constant_values)
-    return padded + frame.astype(np.asarray(data_of(x)).dtype)
+    joined = stack_row(*parts, axis=check_axis(axis, len(shapes.pop()) + 1, "stack"))
+    return joined if dtype is None else astype(joined, dtype)
