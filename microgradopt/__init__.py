@@ -9,7 +9,7 @@ from microgradopt.engine.composites import *
 from microgradopt.engine.custom import *
 from microgradopt.engine.debug import *
 from microgradopt.engine.derive import *
-from microgradopt.engine.graph import *
+from microgradopt.engine.modes import *
 from microgradopt.engine.norms import *
 from microgradopt.engine.ops.arranging import *
 from microgradopt.engine.ops.differences import *
@@ -43,7 +43,8 @@ _ON_REQUEST = {
 }
 
 __all__ = [  # noqa: PLE0604  # each module of the engine says what of it is public
-    "Drawing", "abs", "check", "datasets", "draw", "errors", "linalg", "nn", "optim", "plot", *engine.PUBLIC,
+    "Drawing", "abs", "check", "datasets", "draw", "errors", "linalg", "nn", "optim", "plot",
+    *engine.PUBLIC,
 ]  # fmt: skip
 
 

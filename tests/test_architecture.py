@@ -32,7 +32,7 @@ FLOORS = {
 }
 INSIDE = {  # within a folder: a file imports only files that come before it
     "engine": [
-        "quiet", "graph", "copying", "rules", "ops", "reductions", "composites", "padding",
+        "quiet", "modes", "graph", "copying", "rules", "ops", "reductions", "composites", "padding",
         "norms", "linalg", "interop", "structure", "sweeps", "value", "tensor", "derive",
         "packing", "custom", "debug", "__init__",
     ],

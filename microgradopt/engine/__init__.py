@@ -5,7 +5,7 @@ from microgradopt.engine import (
     custom,
     debug,
     derive,
-    graph,
+    modes,
     norms,
     padding,
     reductions,
@@ -26,7 +26,6 @@ from microgradopt.engine.ops import (
 
 MODULES = (
     elementwise, ufuncs, shapes, products, indexing, arranging, differences, polynomials,
-    reductions, composites, padding, norms, rules, graph, value, tensor,
-    derive, custom, debug,
+    reductions, composites, padding, norms, rules, modes, value, tensor, derive, custom, debug,
 )  # fmt: skip
 PUBLIC = [name for module in MODULES for name in module.__all__]

@@ -31,7 +31,7 @@ from microgradopt.engine.ops.elementwise import (
 from microgradopt.engine.ops.shapes import astype, index, ndim, ravel, reshape, sum
 from microgradopt.engine.ops.ufuncs import ceil, floor, rint
 from microgradopt.engine.quiet import quietly
-from microgradopt.engine.reductions import axes_of, count, in_front, kept_shape, max
+from microgradopt.engine.reductions import axes_of, count, in_front, kept_shape, max, share
 from microgradopt.engine.rules import Fused, General, check_axis, data_of, shape_of as shape
 from microgradopt.errors import UsageError
 
@@ -81,7 +81,15 @@ def _logsumexp(x: Any, axis: Any) -> Any:
 
 def _log_total(x: Any, axis: Any) -> Any:
     top = _peak(x, axis)
-    return log(sum(exp(x - top), axis, keepdims=True)) + top
+    total = log(sum(exp(x - top), axis, keepdims=True)) + top
+    finite = isfinite(total)
+    return total if np.all(finite) else where(finite, total, max(x, axis, keepdims=True))
+
+
+def _pull_logsumexp(g: Any, out: Any, x: Any, axis: Any) -> Any:
+    finite = isfinite(out)
+    weights = exp(x - out)
+    return g * (weights if np.all(finite) else where(finite, weights, share(x, out, axis)))
 
 
 def _axis_samples(rng: Any) -> list[Any]:
@@ -91,7 +99,7 @@ def _axis_samples(rng: Any) -> list[Any]:
 logsumexp_row = Fused(
     "logsumexp",
     array=_logsumexp,
-    pullback=lambda g, out, x, axis: g * exp(x - out),
+    pullback=_pull_logsumexp,
     composite=_log_total,
     sample=_axis_samples,
 )
@@ -113,7 +121,10 @@ log_softmax_row = Fused(
 
 @quietly
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """log Σ eˣ over ``axis`` without overflow; as scipy.special.logsumexp."""
+    """log Σ eˣ over ``axis`` without overflow; as scipy.special.logsumexp.
+
+    Where the result is infinite, it and its derivative are those of :func:`max`.
+    """
     count(x, axis, "logsumexp")
     axes = axes_of(x, axis, "logsumexp")
     out = logsumexp_row(x, axis=axes)
@@ -187,8 +198,8 @@ def _pull_order(g: Any, out: Any, x: Any, places: Any) -> Any:
     total: Any = 0.0
     for k in range(len(places)):  # one at a time: a table of all would not fit
         ties = equal(x, index(out, slice(k, k + 1)))
-        share = ties / sum(1.0 * ties, 0, keepdims=True)
-        total = total + where(ties, index(g, slice(k, k + 1)) * share, 0.0)
+        part = ties / sum(1.0 * ties, 0, keepdims=True)
+        total = total + where(ties, index(g, slice(k, k + 1)) * part, 0.0)
     return total
 
 

@@ -10,8 +10,8 @@ from microgradopt.engine.graph import (
     ancestors,
     attach,
     copy_raw,
-    recording,
 )
+from microgradopt.engine.modes import recording
 
 
 class _Pickling(threading.local):
@@ -61,10 +61,10 @@ def _forget(nodes: set[Node]) -> None:
 def reduce_node(self: Node) -> Any:
     """For pickle: how to make the node from its operands; before it, all that is below it."""
     if self.op is None:
-        return _restore_leaf, (type(self), self._data, self._mask, self.name, self.grad)
+        return _restore_leaf, (type(self), self._raw, self._bits, self.name, self.grad)
     in_turn = any(self in nodes for nodes in _pickling.lists)
     below = None if in_turn else _Below(ancestors([self], stale=False)[:-1])
-    parts = (self.op, self.args, self._data, self.params, self.name, self.grad)
+    parts = (self.op, self.args, self._raw, self.params, self.name, self.grad)
     return _restore_result, (below, *parts)
 
 
@@ -79,7 +79,7 @@ def _restore_result(_below: Any, *parts: Any) -> Node:
 
 
 def _relink(op: Primitive, args: Any, data: Any, params: Any, name: Any, grad: Any) -> Node:
-    mask = USER_LEAF * any(x._mask for x in args if isinstance(x, Node))
+    mask = USER_LEAF * any(x._bits for x in args if isinstance(x, Node))
     with recording():
         node = attach(op, args, data, mask, params)
     node.name = name
@@ -103,7 +103,7 @@ def copy_graph(node: Node, memo: dict[int, Any]) -> Node:
 
 
 def _copied(old: Node, args: Any) -> Node:
-    data, grad = copy_raw(old._data), copy_raw(old.grad)
+    data, grad = copy_raw(old._raw), copy_raw(old.grad)
     if old.op is None:
-        return _restore_leaf(type(old), data, old._mask, old.name, grad)
+        return _restore_leaf(type(old), data, old._bits, old.name, grad)
     return _relink(old.op, args, data, old.params, old.name, grad)

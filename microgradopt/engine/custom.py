@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from microgradopt.engine import graph
-from microgradopt.engine.graph import Node, describe, no_grad, paused, reach, recording, tick
+from microgradopt.engine.graph import Node, describe, reach, tick
+from microgradopt.engine.modes import no_grad, paused, recording
 from microgradopt.engine.ops.shapes import astype, concatenate, index, ravel, reshape
 from microgradopt.engine.rules import Differentiable, General, as_value, data_of, shape_of
 from microgradopt.engine.structure import aligned, leaves, map_structure, rebuild
@@ -61,7 +62,7 @@ class _WholeFunction(Differentiable):
         """The result as nodes: one for the call, and those that unpack it."""
         mask = 0
         for x in call.operands:
-            mask |= x._mask
+            mask |= x._bits
         data = np.asarray(_pack(call.result))
         return _unpack(graph.attach(self, call.operands, data, mask, {"_call": call}), call.result)
 
@@ -146,7 +147,7 @@ def custom_gradient(function: Function) -> Function:
         since = tick()
         result, pull = row.halves(args, options)
         row.refuse_others(result, operands, since)
-        if not any(x._mask for x in operands):
+        if not any(x._bits for x in operands):
             return result
         return row.record(_Call(args, options, operands, row.plain(result), pull))
 
@@ -173,7 +174,7 @@ class _WithGradient(_WholeFunction, General):
         """Raise where the result depends on something whose gradient nobody would compute."""
         outs = [y for y in leaves(result) if isinstance(y, Node)]
         for x in set(reach(outs, since=since)[1]).difference(operands):
-            if x._mask and x._index < since:
+            if x._bits and x._index < since:
                 raise GraphError(
                     f"{self.name} uses {describe(x)}, which is not one of its arguments, so that "
                     "its gradient would be lost; pass it as one, or use mg.stop_gradient on it"
@@ -261,7 +262,7 @@ def checkpoint(function: Function) -> Function:
         since = tick()
         result = function(*args, **options)
         outs = [y for y in leaves(result) if isinstance(y, Node)]
-        operands = [x for x in reach(outs, since=since)[1] if x._mask and x._index < since]
+        operands = [x for x in reach(outs, since=since)[1] if x._bits and x._index < since]
         if not operands:
             return result
         return row.record(_Call(args, options, operands, row.plain(result)))

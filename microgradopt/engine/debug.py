@@ -214,7 +214,7 @@ def _refuse_nonfinite_result(
     node: Node, primitive: Primitive, operands: Sequence[Any], line: Line
 ) -> None:
     raw = [data_of(x) for x in operands]
-    where = _worse(node._data, raw)
+    where = _worse(node._raw, raw)
     if where is None:
         return
     for x in operands:
@@ -224,7 +224,7 @@ def _refuse_nonfinite_result(
                 f"{_called(x)} came into the graph with NaN, at entry {_place(at)}; "
                 f"{primitive.name!r} was applied to it{_text(line)}"
             )
-    number = np.asarray(node._data)[where]
+    number = np.asarray(node._raw)[where]
     spot = f" at entry {_place(where)}" if where else ""
     shown = " and ".join(_shown(x, where, node, primitive) for x in operands)
     raise NonFiniteError(f"{primitive.name!r} made {number}{spot} of {shown}{_text(line)}")
@@ -234,7 +234,7 @@ def _shown(x: Any, where: tuple[int, ...], node: Node, primitive: Primitive) -> 
     """An operand: the number that counts for that entry, or its shape and range."""
     data = data_of(x)
     if isinstance(primitive, Elementwise):
-        number = np.broadcast_to(data, np.shape(node._data))[where]
+        number = np.broadcast_to(data, np.shape(node._raw))[where]
         return f"{number}" + (f", {describe(x)}" if isinstance(x, Node) else "")
     spread = f", from {np.min(data):.3g} to {np.max(data):.3g}" if np.size(data) else ""
     return f"{_called(x)}{spread}"
@@ -310,8 +310,8 @@ class _WatchedSweep(sweeps.Sweep):
     def _refuse(self, node: Node, x: Node, where: tuple[int, ...], debugger: debug) -> None:
         assert node.op is not None
         number = np.asarray(data_of(self.table[x]))[where]
-        at = f" at entry {_place(where)}, where it holds {x._data[where]}" if where else (
-            f", which is {x._data}")  # fmt: skip
+        at = f" at entry {_place(where)}, where it holds {x._raw[where]}" if where else (
+            f", which is {x._raw}")  # fmt: skip
         raise NonFiniteError(
             f"the backward rule of {node.op.name!r} made the gradient {number} for {describe(x)}"
             f"{at}; {node.op.name!r} was applied{debugger.line_of(node)}"

@@ -12,15 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine.graph import (
-    Node,
-    attach,
-    describe,
-    in_progress,
-    level,
-    paused,
-    recording,
-)
+from microgradopt.engine.graph import Node, attach, describe
+from microgradopt.engine.modes import in_progress, level, paused, recording
 from microgradopt.engine.ops.shapes import reshape, stack
 from microgradopt.engine.rules import alias, data_of, shape_of
 from microgradopt.engine.structure import aligned, leaves, map_structure, rebuild
@@ -51,10 +44,9 @@ class Trace:
         with recording():
             self.out = f(*self.primals)
         self.outs: list[Any] = leaves(self.out)
-        outer = bit - 2  # the bits of the transforms around this one
         self.lift = not paused() and (
             any(isinstance(x, Node) for x in given)
-            or any(isinstance(y, Node) and y._mask & outer for y in self.outs)
+            or any(isinstance(y, Node) and in_progress(y._bits & ~bit) for y in self.outs)
         )
 
     def value(self) -> Any:
@@ -63,8 +55,8 @@ class Trace:
 
     def _released(self, x: Any) -> Any:
         """A node without this transform's bit, which another one will use; the rest as it is."""
-        if isinstance(x, Node) and x._mask & self.bit:
-            return attach(alias, [x], x._data, x._mask & ~self.bit, {})
+        if isinstance(x, Node) and x._bits & self.bit:
+            return attach(alias, [x], x._raw, x._bits & ~self.bit, {})
         return x
 
     def pull(self, cotangents: Sequence[Any], late: bool = False) -> list[Any]:
@@ -72,7 +64,7 @@ class Trace:
         taken = late and in_progress(self.bit)  # by another one, whose bit has to stay
         seeds: dict[Node, Any] = {}
         for y, c in zip(self.outs, cotangents):
-            if isinstance(y, Node) and y._mask & self.bit:
+            if isinstance(y, Node) and y._bits & self.bit:
                 seeds[y] = seeds[y] + c if y in seeds else c
         lift = self.lift or any(isinstance(c, Node) for c in cotangents)
         with level(self.bit):
@@ -115,7 +107,7 @@ def _own_data(x: Any) -> Any:
 def _one_number(y: Any, user: str) -> Any:
     """The seed of a function that must return a single number."""
     if isinstance(y, Node):
-        if np.size(y._data) != 1:
+        if np.size(y._raw) != 1:
             raise ShapeError(
                 f"{user}: the function must return one number, it returned {describe(y)}; "
                 "reduce it with mg.sum or mg.mean, or use mg.jacobian"
@@ -294,19 +286,19 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
 
 def _blocks(trace: Trace) -> list[Any]:
     """The Jacobian of the one result by each input."""
-    rows = np.size(trace.out._data)
-    columns = sum(np.size(x._data) for x in trace.inputs)
+    rows = np.size(trace.out._raw)
+    columns = sum(np.size(x._raw) for x in trace.inputs)
     if rows <= columns:
-        pulled = [trace.pull([unit]) for unit in _units(trace.out._data)]
+        pulled = [trace.pull([unit]) for unit in _units(trace.out._raw)]
         return [
             _assemble([row[i] for row in pulled], 0, trace.out, x)
             for i, x in enumerate(trace.inputs)
         ]
     blocks = []
     for i, x in enumerate(trace.inputs):
-        zeros = [_zero(y._data) for y in trace.inputs]
+        zeros = [_zero(y._raw) for y in trace.inputs]
         pushed = []
-        for unit in _units(x._data):
+        for unit in _units(x._raw):
             zeros[i] = unit
             pushed.append(trace.push(zeros)[0])
         blocks.append(_assemble(pushed, -1, trace.out, x))
@@ -335,7 +327,7 @@ def _assemble(pieces: list[Any], axis: int, out: Node, x: Node) -> Any:
 def _zeros(out: Any, x: Node) -> Any:
     """The Jacobian of a constant."""
     shape = shape_of(out) + shape_of(x)
-    return np.zeros(shape, np.result_type(x._data, data_of(out))) if shape else 0.0
+    return np.zeros(shape, np.result_type(x._raw, data_of(out))) if shape else 0.0
 
 
 def hessian(f: Function, argnums: int = 0) -> Function:

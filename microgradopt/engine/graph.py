@@ -7,24 +7,16 @@ a backward pass that meets a leaf numbered later than its user knows the graph i
 """
 
 import itertools
-import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import ContextDecorator
-from functools import wraps
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from types import coroutine
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from microgradopt.engine.modes import PAUSED, in_progress, paused
 from microgradopt.engine.quiet import in_ieee, restore, silence
 from microgradopt.errors import DTypeError, GraphError, ShapeError, StaleGraphError, UsageError
-
-__all__ = [
-    "no_grad",
-]  # fmt: skip
 
 Array: TypeAlias = npt.NDArray[Any]
 Raw: TypeAlias = float | Array  # data outside any graph
@@ -45,14 +37,15 @@ class Node:
 
     The two kinds are :class:`Value` (a float) and :class:`Tensor` (an array). Nodes compare by
     identity. An operation with one or two scalar operands keeps them in the slots ``_a`` and
-    ``_b``; any other keeps a tuple in ``_a``, and in ``_b`` what its kernel saved. ``_mask`` tells
-    what the node depends on: bit 0, a leaf that requires a gradient; bit k, an input of the k-th
-    nested functional transform.
+    ``_b``; any other keeps a tuple in ``_a``, and in ``_b`` what its kernel saved. ``_bits`` tells
+    what the node depends on: bit 0, a leaf that requires a gradient; any other, an input of the
+    functional transform that has this bit. (Masked arrays look for ``_data`` and ``_mask`` in what
+    they meet, hence the names.)
     """
 
-    __slots__ = ("_a", "_b", "_data", "_index", "_mask", "grad", "name", "op")
-    _data: Any
-    _mask: int
+    __slots__ = ("_a", "_b", "_bits", "_index", "_raw", "grad", "name", "op")
+    _raw: Any
+    _bits: int
     _index: int
     _a: Any
     _b: Any
@@ -61,8 +54,8 @@ class Node:
     name: str | None
 
     def _become_leaf(self, data: Any, mask: int, name: str | None = None) -> Self:
-        self._data = data
-        self._mask = mask
+        self._raw = data
+        self._bits = mask
         self._index = tick()
         self.op = self._a = self._b = self.grad = None
         if name is not None and not isinstance(name, str):
@@ -73,7 +66,7 @@ class Node:
     @property
     def data(self) -> Any:
         """The number (float) or array behind the node; assignable on leaves."""
-        return self._data
+        return self._raw
 
     @data.setter
     def data(self, new: Any) -> None:
@@ -83,11 +76,11 @@ class Node:
                 "assigned; assign a leaf's data, or make a new leaf from the array"
             )
         accepted = self._accept(new)
-        self.assign(accepted if accepted is self._data else copy_raw(accepted))
+        self.assign(accepted if accepted is self._raw else copy_raw(accepted))
 
     def assign(self, new: Any) -> None:
         """Set a leaf's data, unchecked, and number it anew: graphs that used it are stale now."""
-        self._data = new
+        self._raw = new
         self._index = tick()
         self._b = ASSIGNED
 
@@ -108,7 +101,7 @@ class Node:
     @property
     def requires_grad(self) -> bool:
         """Whether a backward pass reaches a differentiable leaf from here; assignable on leaves."""
-        return self._mask != 0
+        return self._bits != 0
 
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
@@ -117,7 +110,7 @@ class Node:
                 f"{describe(self)} requires a gradient because an operand does; use .detach() for "
                 "a constant with its data, or set requires_grad on the leaves"
             )
-        self._mask = int(bool(wanted))
+        self._bits = int(bool(wanted))
 
     @property
     def params(self) -> dict[str, Any]:
@@ -140,7 +133,7 @@ class Node:
 
     def detach(self) -> Self:
         """A leaf with a copy of the data and the same name that no gradient flows through."""
-        return type(self).__new__(type(self))._become_leaf(copy_raw(self._data), 0, self.name)
+        return type(self).__new__(type(self))._become_leaf(copy_raw(self._raw), 0, self.name)
 
     def zero_grad(self) -> None:
         """Forget the gradient: ``grad`` is None again."""
@@ -148,7 +141,7 @@ class Node:
 
     def item(self) -> float:
         """The one number behind this node, as a float outside the graph."""
-        data = self._data
+        data = self._raw
         if isinstance(data, np.ndarray) and data.size != 1:
             raise UsageError(
                 f"item() needs a single number, and {describe(self)} holds {data.size}; "
@@ -157,7 +150,7 @@ class Node:
         return float(data if isinstance(data, float) else data.item())
 
     def __float__(self) -> float:
-        if self._mask & _thread.state.bits:
+        if in_progress(self._bits):
             raise GraphError(
                 f"float() on {describe(self)} would cut it out of the derivative being taken: "
                 "use mg.exp, mg.sin, … instead of math's functions, or .item() if you mean it"
@@ -234,8 +227,8 @@ class Primitive:
         for x in args:
             if isinstance(x, Node):
                 recorded = True
-                mask |= x._mask
-                raw.append(x._data)
+                mask |= x._bits
+                raw.append(x._raw)
             else:
                 raw.append(x)
                 if x.__class__ is not float and (
@@ -309,8 +302,8 @@ def attach(
         if not scalar and data.base is not None:
             data = data.copy()  # a constant must not change when the array it was cut from does
         return node._become_leaf(data, 0)
-    node._data = data
-    node._mask = mask
+    node._raw = data
+    node._bits = mask
     node._index = tick()
     node.op = primitive
     node.grad = node.name = None
@@ -362,11 +355,11 @@ def constant(x: Any, user: Primitive) -> Raw:
 def _with_constants(primitive: Primitive, args: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """Operands and raw data with every constant checked; whole numbers become floats."""
     operands = [x if isinstance(x, Node) else constant(x, primitive) for x in args]
-    dtypes = [x._data.dtype for x in args if isinstance(x, Node) and type(x._data) is not float]
+    dtypes = [x._raw.dtype for x in args if isinstance(x, Node) and type(x._raw) is not float]
     for i, x in enumerate(operands):  # as do lists, which have no dtype of their own
         if isinstance(x, np.ndarray) and (x.dtype.kind in "iu" or isinstance(args[i], list)):
             operands[i] = x.astype(dtypes[0] if dtypes else np.float64)
-    return operands, [x._data if isinstance(x, Node) else x for x in operands]
+    return operands, [x._raw if isinstance(x, Node) else x for x in operands]
 
 
 def reach(
@@ -392,7 +385,7 @@ def reach(
             if node._index < since:
                 leaves.append(node)
                 continue
-            if not node._mask & mask:
+            if not node._bits & mask:
                 continue
         order.append(node)
         a = node._a
@@ -439,139 +432,11 @@ def ancestors(roots: Iterable[Node], *, stale: bool = True) -> list[Node]:
     return sorted(leaves, key=_by_index) + order
 
 
-class _State:
-    """What one thread is in the middle of."""
-
-    pauses = 0  # how many no_grad() it is inside of
-    levels = 0  # how many functional transforms
-    bits = 0  # their mask bits
-
-
-class _Thread(threading.local):
-    def __init__(self) -> None:
-        self.state = _State()
-
-
-_thread = _Thread()
-PAUSED: list[None] = []  # not empty while any thread may be paused: a quick look comes first
-
-
-def paused() -> bool:
-    """Whether the current thread is inside of :class:`no_grad`."""
-    return _thread.state.pauses > 0
-
-
-class no_grad(ContextDecorator):  # noqa: N801  # torch's name, used like a keyword
-    """Inside, nothing is recorded: results are constants. A context manager and a decorator.
-
-    It holds for the current thread only, nests, and ends after an exception too. A generator or
-    coroutine function it decorates is paused while it runs, not while its caller or another task
-    does; in one, decorate rather than write ``with`` around a ``yield`` or an ``await``.
-
-    >>> import microgradopt as mg
-    >>> w = mg.Value(3.0)
-    >>> with mg.no_grad():
-    ...     y = w * 2
-    >>> y.requires_grad
-    False
-    """
-
-    def __init__(self) -> None:
-        self.entered: list[_State] = []
-
-    def __enter__(self) -> None:
-        self.entered.append(_thread.state)
-        _thread.state.pauses += 1
-        PAUSED.append(None)
-
-    def __exit__(self, *exception: object) -> None:
-        self.entered.pop().pauses -= 1  # also where a generator is closed by another thread
-        PAUSED.pop()
-
-    def __call__(self, function: Any) -> Any:
-        if isasyncgenfunction(function):
-            raise UsageError(
-                f"no_grad() cannot decorate the asynchronous generator {function.__name__}; write "
-                "`with mg.no_grad():` inside, around what does not yield"
-            )
-        if isgeneratorfunction(function):
-
-            @wraps(function)
-            def generator(*args: Any, **options: Any) -> Any:
-                return (yield from _paused_while_running(function(*args, **options)))
-
-            return generator
-        if iscoroutinefunction(function):
-
-            @wraps(function)
-            async def awaited(*args: Any, **options: Any) -> Any:
-                return await coroutine(_paused_while_running)(function(*args, **options))
-
-            return awaited
-        return super().__call__(function)
-
-
-def _paused_while_running(steps: Any) -> Generator[Any, Any, Any]:
-    """Run a generator or coroutine, without recording from each of its stops to the next."""
-    go_on, given = steps.send, None
-    while True:
-        try:
-            with no_grad():
-                item = go_on(given)
-        except StopIteration as end:
-            return end.value
-        try:
-            go_on, given = steps.send, (yield item)
-        except GeneratorExit:
-            with no_grad():
-                steps.close()
-            raise
-        except BaseException as error:
-            go_on, given = steps.throw, error
-
-
-class recording:  # noqa: N801
-    """Inside, the current thread records, even within :class:`no_grad`: mg.grad needs to."""
-
-    def __enter__(self) -> None:
-        self.before = _thread.state.pauses
-        _thread.state.pauses = 0
-
-    def __exit__(self, *exception: object) -> None:
-        _thread.state.pauses = self.before
-
-
-class level:  # noqa: N801  # reads like the keyword it is
-    """One functional transform in progress; gives the mask bit of its inputs.
-
-    With ``bit``, goes on with one that has returned: what starts inside takes higher bits.
-    """
-
-    def __init__(self, bit: int = 0) -> None:
-        self.bit = bit
-
-    def __enter__(self) -> int:
-        state = _thread.state
-        self.before = state.levels, state.bits
-        state.levels = max(state.levels, self.bit.bit_length() - 1) + (not self.bit)
-        bit = self.bit or 1 << state.levels
-        state.bits |= bit
-        return bit
-
-    def __exit__(self, *exception: object) -> None:
-        _thread.state.levels, _thread.state.bits = self.before
-
-
-def in_progress(bit: int) -> bool:
-    """Whether a functional transform with this mask bit is in progress in the current thread."""
-    return bool(_thread.state.bits & bit)
-
-
 def describe(node: Node) -> str:
     """How an error message calls a node: its kind, name, operation and shape."""
     name = f" {node.name!r}" if node.name else ""
     made = f" made by {node.op.name!r}" if node.op else ""
-    shape = f" of shape {node._data.shape}" if isinstance(node._data, np.ndarray) else ""
+    shape = f" of shape {node._raw.shape}" if isinstance(node._raw, np.ndarray) else ""
     return f"the {type(node).__name__}{name}{made}{shape}"
 
 

@@ -344,13 +344,13 @@ class Interoperable:
 
     __slots__ = ()
     __array_priority__ = 1000.0
-    _data: Any
-    _mask: int
+    _raw: Any
+    _bits: int
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The lengths of the dimensions; ``()`` for a scalar."""
-        return np.shape(self._data)
+        return np.shape(self._raw)
 
     # Order is that of the numbers; == stays identity, so that nodes can be keys of a dict.
 
@@ -385,7 +385,7 @@ class Interoperable:
         return ufuncs.divmod(other, self)
 
     def __round__(self, digits: int | None = None) -> Any:
-        data = self._data
+        data = self._raw
         return round(data, digits) if isinstance(data, float) else np.round(data, digits or 0)
 
     def __int__(self) -> int:
@@ -409,10 +409,10 @@ class Interoperable:
         raise UsageError(f"{_name(function)} is not supported on graph nodes: {_instead(function)}")
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        if self._mask:
+        if self._bits:
             assert isinstance(self, Node)
             raise GraphError(
                 f"{describe(self)} is part of a graph; turning it into a plain array would lose "
                 "its gradient. Use .data or .numpy() if you mean that, or mg.stack to join nodes"
             )
-        return np.array(self._data, dtype, copy=copy)
+        return np.array(self._raw, dtype, copy=copy)

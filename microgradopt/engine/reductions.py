@@ -212,20 +212,20 @@ def _weights_like(x: Any, axis: Any, weights: Any) -> Any:
 # Extremes
 
 
-def _share(x: Any, best: Any, axis: Any) -> Any:
+def share(x: Any, best: Any, axis: Any) -> Any:
     """1 at each extreme entry, split evenly among ties."""
     ties = equal(x, reshape(best, kept_shape(x, axis)))
     return ties / sum(1.0 * ties, axis, keepdims=True)
 
 
 def _pull_extreme(g: Any, out: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    return reshape(g, kept_shape(x, axis)) * _share(x, out, axis)
+    return reshape(g, kept_shape(x, axis)) * share(x, out, axis)
 
 
 def _extreme(name: str, array: Any) -> Fused:
     def composite(x: Any, axis: Any, keepdims: bool) -> Any:
         raw = data_of(x)
-        return sum(x * _share(raw, array(raw, axis, keepdims=True), axis), axis, keepdims)
+        return sum(x * share(raw, array(raw, axis, keepdims=True), axis), axis, keepdims)
 
     return Fused(
         name,

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine.graph import Node, Primitive
+from microgradopt.engine.graph import Node, Primitive, constant
 from microgradopt.errors import ShapeError, UsageError
 
 __all__ = [
@@ -349,7 +349,9 @@ class Plain(Primitive):
     """A primitive with plain results and no derivative, such as a comparison."""
 
     def __call__(self, *args: Any, **params: Any) -> Any:
-        return self.compute([data_of(x) for x in args], params)
+        if any(isinstance(x, Node) for x in args):
+            args = tuple(x._raw if isinstance(x, Node) else constant(x, self) for x in args)
+        return self.compute(args, params)
 
     def rescue(self, *args: Any, **params: Any) -> Any:
         return self.array(*args, **params)
@@ -357,12 +359,12 @@ class Plain(Primitive):
 
 def data_of(x: Any) -> Any:
     """What a node holds; anything else is itself."""
-    return x._data if isinstance(x, Node) else x
+    return x._raw if isinstance(x, Node) else x
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
     """The shape of a float (``()``), an array or a node."""
-    data = x._data if isinstance(x, Node) else x
+    data = x._raw if isinstance(x, Node) else x
     return data.shape if isinstance(data, np.ndarray) else np.shape(data)
 
 
@@ -479,7 +481,7 @@ def fit(g: Any, like: Node, *, grow: bool = False) -> Any:
     Raises:
         ValueError: if the shape cannot be brought about.
     """
-    data = like._data
+    data = like._raw
     if data.__class__ is float:
         if shape_of(g) != ():
             g = unbroadcast(g, ())

@@ -17,11 +17,10 @@ from microgradopt.engine.graph import (
     attach,
     copy_raw,
     describe,
-    level,
     reach,
-    recording,
     refuse_stale,
 )
+from microgradopt.engine.modes import level, recording
 from microgradopt.engine.quiet import quietly
 from microgradopt.engine.rules import (
     Elementwise,
@@ -43,7 +42,7 @@ def as_input(x: Any, bit: int) -> Node:
     """A node marked with ``bit`` that carries ``x``; linked to it where x is itself a node."""
     if isinstance(x, Node):
         with recording():
-            return attach(alias, [x], x._data, x._mask | bit, {})
+            return attach(alias, [x], x._raw, x._bits | bit, {})
     kind = KINDS["array" if isinstance(x, np.ndarray) else "scalar"]
     return kind.__new__(kind)._become_leaf(copy_raw(kind.leaf_data(x)), bit)
 
@@ -96,18 +95,18 @@ def pullback(
             if a.__class__ is b.__class__:  # the commonest case: two Values
                 q = op.second
                 if p.__class__ is not float:
-                    p = p(node._data, a._data, b._data)
+                    p = p(node._raw, a._raw, b._raw)
                 if q.__class__ is not float:
-                    q = q(node._data, a._data, b._data)
+                    q = q(node._raw, a._raw, b._raw)
                 table[a] += g * p if p else 0.0
                 table[b] += g * q if q else 0.0
             elif b is None:
                 if p.__class__ is not float:
-                    p = p(node._data, a._data)
+                    p = p(node._raw, a._raw)
                 table[a] += g * p if p else 0.0
             elif b.__class__ is float:
                 if p.__class__ is not float:
-                    p = p(node._data, a._data, b)
+                    p = p(node._raw, a._raw, b)
                 table[a] += g * p if p else 0.0
             else:
                 _pull_one_by_one(node, g, table)
@@ -124,7 +123,7 @@ def _pull_one_by_one(node: Node, g: float, table: dict[Node, Any]) -> None:
     operands = [data_of(x) for x in node.args]
     for x, rule in zip(node.args, node.op.partials):
         if isinstance(x, Node) and rule is not None:
-            p = evaluate(rule, node._data, operands)
+            p = evaluate(rule, node._raw, operands)
             table[x] += g * p if p else 0.0
 
 
@@ -153,8 +152,8 @@ class Sweep:
         wanted = []
         for i, x in enumerate(args):
             if isinstance(x, Node):
-                raw.append(x._data)
-                if x._mask & self.mask:
+                raw.append(x._raw)
+                if x._bits & self.mask:
                     wanted.append(i)
             else:
                 raw.append(x)
@@ -164,7 +163,7 @@ class Sweep:
             if op.saves:
                 saved = node._b if node._b is not None else op.forward(raw, params)[1]
                 params = {**params, "saved": saved}
-            cotangents = op.pull(g, node._data, raw, params, wanted)
+            cotangents = op.pull(g, node._raw, raw, params, wanted)
         elif isinstance(op, Fused):
             cotangents = _pull_composite(op, g, args, params, wanted)
         else:
@@ -174,7 +173,7 @@ class Sweep:
             if found is None:
                 continue
             x = args[i]
-            data = x._data
+            data = x._raw
             fits = (
                 found.__class__ is np.ndarray
                 and data.__class__ is not float
@@ -248,7 +247,7 @@ def pushforward(
 
 def tangent(node: Node, ts: Sequence[Any], lift: bool) -> Any:
     """The tangent of a node from those of its operands, some of which are None, for zero."""
-    out, operands = (node, node.args) if lift else (node._data, [data_of(x) for x in node.args])
+    out, operands = (node, node.args) if lift else (node._raw, [data_of(x) for x in node.args])
     op: Any = node.op
     if isinstance(op, Fused):
         t = _push_composite(op, ts, operands, node.params, lift)
@@ -306,7 +305,7 @@ def backward(self: Node, gradient: Any = None) -> None:
         StaleGraphError: if a leaf was assigned new data after the graph had used it.
         ShapeError: if ``gradient`` is missing or of another shape.
     """
-    if not self._mask:
+    if not self._bits:
         raise GraphError(
             f"backward() on {describe(self)}: nothing here requires a gradient. It was made of "
             "constants or under no_grad()"
@@ -315,13 +314,13 @@ def backward(self: Node, gradient: Any = None) -> None:
     found = pullback({self: seed_for(self, gradient)}, kept=kept)
     with _adding:
         for leaf, g in found.items():
-            if leaf._mask:
+            if leaf._bits:
                 leaf.grad = own(g if leaf.grad is None else leaf.grad + g, leaf, kept)
 
 
 def seed_for(node: Node, gradient: Any) -> Any:
     """The cotangent a backward pass starts from, checked and copied."""
-    data = node._data
+    data = node._raw
     if gradient is None:
         if not isinstance(data, float) and data.size != 1:
             raise ShapeError(
@@ -330,7 +329,7 @@ def seed_for(node: Node, gradient: Any) -> Any:
             )
         return 1.0 if isinstance(data, float) else np.ones(data.shape, data.dtype)
     if isinstance(gradient, Node):
-        gradient = gradient._data
+        gradient = gradient._raw
     if np.shape(gradient) != np.shape(data):
         raise ShapeError(
             f"gradient has shape {np.shape(gradient)}, but {describe(node)} needs {np.shape(data)}"
@@ -342,11 +341,11 @@ def seed_for(node: Node, gradient: Any) -> Any:
 
 def own(g: Any, like: Node, kept: set[int]) -> Any:
     """A cotangent as a float, or as an array that is nobody's else: no view, not handed out yet."""
-    if like._data.__class__ is float:
+    if like._raw.__class__ is float:
         return g if g.__class__ is float else float(g)
     if g.__class__ is not np.ndarray:
-        g = np.full_like(like._data, g)
-    elif g.base is not None or id(g) in kept or g is like._data:
+        g = np.full_like(like._raw, g)
+    elif g.base is not None or id(g) in kept or g is like._raw:
         g = g.copy()
     kept.add(id(g))
     return g

@@ -93,15 +93,15 @@ class Tensor(Interoperable, Node):
         return array.astype(wanted, copy=False)
 
     def _accept(self, new: Any) -> Array:
-        have = self._data
+        have = self._raw
         if new.__class__ is np.ndarray and new.shape == have.shape and new.dtype is have.dtype:
             return new
-        if np.shape(new) != self._data.shape:
+        if np.shape(new) != self._raw.shape:
             raise ShapeError(
                 f"{describe(self)} cannot take data of shape {np.shape(new)}; "
                 "make a new Tensor for another shape"
             )
-        return self.leaf_data(new, self._data.dtype)
+        return self.leaf_data(new, self._raw.dtype)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Tensor(Interoperable, Node):
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the entries."""
-        return self._data.dtype  # type: ignore[no-any-return]
+        return self._raw.dtype  # type: ignore[no-any-return]
 
     @property
     def ndim(self) -> int:
@@ -121,7 +121,7 @@ class Tensor(Interoperable, Node):
     @property
     def size(self) -> int:
         """The number of entries."""
-        return int(self._data.size)
+        return int(self._raw.size)
 
     @property
     def T(self) -> Any:  # noqa: N802  # NumPy's name
@@ -130,21 +130,21 @@ class Tensor(Interoperable, Node):
 
     def numpy(self) -> Array:
         """A copy of the entries as a plain array."""
-        return np.array(self._data)
+        return np.array(self._raw)
 
     def __repr__(self) -> str:
-        entries = np.array2string(self._data, separator=", ", prefix="Tensor(")
+        entries = np.array2string(self._raw, separator=", ", prefix="Tensor(")
         name = f", name={self.name!r}" if self.name else ""
-        dtype = "" if self._data.dtype == np.float64 else f", dtype={self._data.dtype}"
+        dtype = "" if self._raw.dtype == np.float64 else f", dtype={self._raw.dtype}"
         return f"Tensor({entries}{dtype}{name})"
 
     def __bool__(self) -> bool:
-        if self._data.size != 1:
+        if self._raw.size != 1:
             raise ShapeError(
                 f"the truth of {describe(self)} is ambiguous; compare with mg.where, or use "
                 ".data.any() or .data.all()"
             )
-        return bool(self._data)
+        return bool(self._raw)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -280,31 +280,31 @@ class Tensor(Interoperable, Node):
 
     def argmax(self, axis: int | None = None) -> Any:
         """Where the largest entry is; plain ints, no derivative."""
-        return self._data.argmax(axis)
+        return self._raw.argmax(axis)
 
     def argmin(self, axis: int | None = None) -> Any:
         """Where the smallest entry is; plain ints, no derivative."""
-        return self._data.argmin(axis)
+        return self._raw.argmin(axis)
 
     def argsort(self, axis: int | None = -1) -> Any:
         """The places of the entries in ascending order, ties in theirs; plain ints."""
-        return self._data.argsort(axis, kind="stable")
+        return self._raw.argsort(axis, kind="stable")
 
     def nonzero(self) -> Any:
         """Where the entries are not 0: an array of plain ints for each dimension."""
-        return self._data.nonzero()
+        return self._raw.nonzero()
 
     def any(self, axis: Any = None, keepdims: bool = False) -> Any:
         """Whether some entry is not 0; plain truth values."""
-        return self._data.any(axis, keepdims=keepdims)
+        return self._raw.any(axis, keepdims=keepdims)
 
     def all(self, axis: Any = None, keepdims: bool = False) -> Any:
         """Whether no entry is 0; plain truth values."""
-        return self._data.all(axis, keepdims=keepdims)
+        return self._raw.all(axis, keepdims=keepdims)
 
     def round(self, decimals: int = 0) -> Any:
         """The entries rounded, ties to even; plain numbers, no derivative."""
-        return self._data.round(decimals)
+        return self._raw.round(decimals)
 
 
 KINDS["array"] = Tensor

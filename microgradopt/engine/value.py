@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from microgradopt.engine import copying, sweeps
-from microgradopt.engine.graph import KINDS, PAUSED, Node, paused, tick
+from microgradopt.engine.graph import KINDS, Node, tick
 from microgradopt.engine.interop import Interoperable
+from microgradopt.engine.modes import PAUSED, paused
 from microgradopt.engine.ops import elementwise as ops
 from microgradopt.engine.rules import Elementwise
 from microgradopt.errors import DTypeError
@@ -31,21 +32,21 @@ def _unary(row: Elementwise) -> Method:
     def method(self: Value) -> Any:
         if self.__class__ is not Value:  # Value.relu as a plain function, on something else
             return row(self)
-        x = self._data
+        x = self._raw
         try:
             data = kernel(x)
         except (ArithmeticError, ValueError, TypeError):
             data = row.rescue(x)
         node: Value = _new(Value)
-        node._data = data
+        node._raw = data
         node._index = tick()
         node.grad = node.name = None
-        mask = self._mask
+        mask = self._bits
         if not mask or (PAUSED and paused()):
-            node._mask = 0
+            node._bits = 0
             node.op = node._a = node._b = None
             return node
-        node._mask = mask
+        node._bits = mask
         node.op = row
         node._a = self
         node._b = None
@@ -60,30 +61,30 @@ def _binary(row: Elementwise) -> Method:
     kernel: Any = row.scalar
 
     def method(self: Value, other: Any) -> Any:
-        mask = self._mask
+        mask = self._bits
         if other.__class__ is Value:
-            y = other._data
-            mask |= other._mask
+            y = other._raw
+            mask |= other._bits
         elif other.__class__ is float:
             y = other
         elif other.__class__ is int:
             other = y = float(other)
         else:
             return row(self, other)
-        x = self._data
+        x = self._raw
         try:
             data = kernel(x, y)
         except (ArithmeticError, ValueError, TypeError):
             data = row.rescue(x, y)
         node: Value = _new(Value)
-        node._data = data
+        node._raw = data
         node._index = tick()
         node.grad = node.name = None
         if not mask or (PAUSED and paused()):
-            node._mask = 0
+            node._bits = 0
             node.op = node._a = node._b = None
             return node
-        node._mask = mask
+        node._bits = mask
         node.op = row
         node._a = self
         node._b = other
@@ -155,10 +156,10 @@ class Value(Interoperable, Node):
     def __repr__(self) -> str:
         name = f", name={self.name!r}" if self.name else ""
         grad = "" if self.grad is None else f", grad={self.grad!r}"
-        return f"Value({self._data!r}{name}{grad})"
+        return f"Value({self._raw!r}{name}{grad})"
 
     def __bool__(self) -> bool:
-        return bool(self._data != 0.0)
+        return bool(self._raw != 0.0)
 
     backward = sweeps.backward
     __reduce__ = copying.reduce_node

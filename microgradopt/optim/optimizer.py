@@ -46,7 +46,7 @@ class Optimizer:
         """
         loss = closure() if closure is not None else None
         active = {name: p for name, p in self.params.items() if p.grad is not None}
-        data: Named = {name: p._data for name, p in active.items()}
+        data: Named = {name: p._raw for name, p in active.items()}
         with np.errstate(all="ignore"):
             gradients: Named = {name: _usable(name, p) for name, p in active.items()}
             updates, state = self.transform.update(gradients, self.state, data, self.steps + 1)
@@ -98,7 +98,7 @@ def _named(params: Iterable[Any], user: str) -> dict[str, Node]:
 
 def _usable(name: str, p: Node) -> Any:
     """The gradient of a parameter in its form, refused when it would spoil the parameter."""
-    g, data = p.grad, p._data
+    g, data = p.grad, p._raw
     if data.__class__ is float:
         if g.__class__ is not float:
             g = float(_converted(name, g, np.float64, ()))

@@ -215,3 +215,22 @@ def test_products_with_zeros_are_exact(zeros):
     for i in range(4):
         for j in range(4):
             assert H[i, j] == (0.0 if i == j else np.prod(np.delete(data, [i, j])))
+
+
+@pytest.mark.parametrize(
+    ("x", "slopes"),
+    [
+        ([-np.inf, 0.0], [0.0, 1.0]),
+        ([-np.inf, -np.inf], [0.5, 0.5]),
+        ([np.inf, 0.0], [1.0, 0.0]),
+        ([np.inf, 3.0, np.inf], [0.5, 0.0, 0.5]),
+    ],
+)
+def test_logsumexp_of_infinities_is_the_maximum(x, slopes):
+    x, v = np.array(x), np.arange(1.0, len(x) + 1.0)
+    assert mg.logsumexp(x) == np.max(x)
+    np.testing.assert_array_equal(mg.grad(mg.logsumexp)(x), slopes)
+    assert mg.jvp(mg.logsumexp, (x,), (v,))[1] == np.dot(slopes, v)
+    np.testing.assert_array_equal(mg.hessian(mg.logsumexp)(x), np.zeros((len(x), len(x))))
+    rows = np.stack([x, np.zeros(len(x))])
+    np.testing.assert_allclose(mg.grad(lambda r: mg.sum(mg.logsumexp(r, 1)))(rows)[0], slopes)

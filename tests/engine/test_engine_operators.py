@@ -274,3 +274,25 @@ def test_a_list_of_values_is_not_taken_for_an_array():
     with pytest.raises(DTypeError, match=r"mg\.stack"):
         values[0] * values
     assert np.sum(mg.stack(values)).data == 3.0
+
+
+@pytest.mark.parametrize("op", [operator.add, operator.mul, operator.truediv, operator.lt])
+def test_masked_arrays_on_either_side_are_refused(op):
+    masked = np.ma.array([1.0, 2.0], mask=[False, True])
+    for node in (mg.Value(2.0), mg.Tensor([1.0, 2.0])):
+        with pytest.raises(DTypeError, match="masked arrays are not supported"):
+            op(node, masked)
+        with pytest.raises(GraphError, match="turning it into a plain array would lose"):
+            op(masked, node)
+
+
+def test_comparisons_and_quotients_are_those_of_floats():
+    assert mg.Value(0.1) < np.float32(0.1)  # which is a little more
+    assert not mg.Value(0.1) < np.float64(0.1)
+    assert type(mg.Value(7.0) // 2) is float
+    assert mg.Value(7.0) // np.float32(2.0) == 3.0
+    for wrong in (2j, "a"):
+        with pytest.raises(DTypeError, match="greater: cannot use"):
+            assert mg.Value(3.0) > wrong
+    with pytest.raises(DTypeError, match="greater: cannot use complex"):
+        assert 2j < mg.Value(3.0)  # noqa: SIM300  # the left operand is the point

@@ -312,3 +312,31 @@ def test_with_no_grad_around_an_await_holds_for_the_whole_thread():
     x = mg.Value(3.0)
     with mg.no_grad(), pytest.raises(GraphError):
         (x * x).backward()
+
+
+def test_a_derivative_inside_another_may_be_taken_in_another_thread():
+    def inner(x):
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(mg.grad(lambda y: x * y * y), 3.0).result()
+
+    assert mg.grad(lambda x: x * inner(x))(2.0) == 24.0
+    assert mg.grad(mg.grad(lambda x: x * inner(x)))(2.0) == 12.0
+    assert mg.jvp(lambda x: x * inner(x), (2.0,), (1.0,)) == (24.0, 24.0)
+
+
+def test_unrelated_derivatives_in_many_threads_stay_plain():
+    ready = threading.Barrier(THREADS)
+
+    def work(k):
+        def f(x):
+            ready.wait()  # all are in progress at once
+            return mg.sin(k * x)
+
+        g = mg.grad(lambda x: mg.grad(lambda y: mg.sin(k * y))(x) + f(x))(0.5)
+        return type(g), g
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = list(pool.map(work, map(float, range(THREADS))))
+    for k, (kind, g) in enumerate(found):
+        assert kind is float
+        assert g == pytest.approx(-k * k * np.sin(0.5 * k) + k * np.cos(0.5 * k))

@@ -269,7 +269,7 @@ def index(x: Any, key: Any) -> Any:
         if not isinstance(x, Node):
             return (x if x.__class__ is np.ndarray else np.asarray(x))[key]
         key = _plain_key(key)
-        return index_row(x if x._data.__class__ is not float else reshape_to(x, shape=()), key=key)
+        return index_row(x if x._raw.__class__ is not float else reshape_to(x, shape=()), key=key)
     except IndexError as error:
         raise ShapeError(f"indexing an array of shape {shape(x)} with [{key!r}]: {error}") from None
 

@@ -1,0 +1,52 @@
+"""The Taylor test: what some terms of a function's series leave over falls as a power of h."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from microgradopt.check.numeric import Line
+
+STEPS = 0.1 * 0.5 ** np.arange(33)  # from a tenth of the input's scale down to 2e-11
+POINTS = 6  # of the smallest remainders above rounding, through which the rate is fitted
+FEWEST = 3
+ABOVE = 30.0  # times rounding, where a remainder says something
+NOISY = 1e-4  # of φ's size
+SLACK = 0.25  # of the rate
+SAMPLES = 9  # for the noise of the function
+
+
+def remainders(line: Line, coefficients: Sequence[float]) -> Any:
+    """|φ(h) − Σ cₖhᵏ| at the steps."""
+    found = np.array([float(line(h)) for h in STEPS])
+    with np.errstate(all="ignore"):
+        return np.abs(found - np.polynomial.polynomial.polyval(STEPS, coefficients))
+
+
+def noise_of(line: Line) -> float:
+    """How much the function jitters from point to point, by fourth differences.
+
+    J. J. Moré, S. M. Wild, SIAM J. Sci. Comput. 33 (2011) 1292.
+    """
+    near = np.array([float(line(t)) for t in STEPS[-1] * np.arange(SAMPLES)])
+    with np.errstate(all="ignore"):
+        return float(np.sqrt(np.mean(np.diff(near, 4) ** 2) / 70.0))
+
+
+def observed_rate(
+    line: Line, coefficients: Sequence[float], sizes: Sequence[float], eps: float
+) -> float | None:
+    """The power of h with which the remainder falls; None where there is only rounding left.
+
+    NaN where nothing can be told: a coefficient is not finite, or the function is noise.
+    ``sizes`` says how large the terms of each coefficient are, of which ``eps`` is lost.
+    """
+    if not np.all(np.isfinite(coefficients)):
+        return float("nan")
+    left = remainders(line, coefficients)
+    rounding = noise_of(line) + eps * np.polynomial.polynomial.polyval(STEPS, sizes)
+    with np.errstate(all="ignore"):
+        telling = np.flatnonzero(np.isfinite(left) & (left > ABOVE * rounding))[-POINTS:]
+    if len(telling) < FEWEST:
+        return None if rounding[-1] <= NOISY * sizes[0] else float("nan")
+    return float(np.polyfit(np.log(STEPS[telling]), np.log(left[telling]), 1)[0])
