@@ -92,22 +92,23 @@ def examine(
     """
     _refuse_unknown(order, modes, method)
     taken = Arguments(f, args)
-    eps, rtol_fit = precision(taken.call, taken.xs)
+    found = precision(taken.call, taken.xs)
     generator = as_generator(0 if rng is None else rng)
     check = Check(
         taken.places,
         modes,
         method,
-        rtol_fit if rtol is None else rtol,
+        found.rtol if rtol is None else rtol,
         atol,
-        eps,
+        found.analytic,
+        found.numeric,
         generator,
         Report(),
     )
     try:
         check.run(taken.call, taken.xs, order)
-    except Disagreement as found:
-        raise GradientError(_explained(found, named)) from None
+    except Disagreement as wrong:
+        raise GradientError(_explained(wrong, named)) from None
     return check.report
 
 
@@ -124,11 +125,11 @@ def _explained(found: Disagreement, named: bool) -> str:
 
 def _of_operation(f: Flat, xs: Leaves, mode: str) -> Case | None:
     """One operation by itself, looked at along a few directions."""
-    eps, rtol = precision(f, xs)
+    eps, own, rtol = precision(f, xs)
     places = [f"operand {k}" for k in range(len(xs))]
     rng = np.random.default_rng(0)
     try:
-        Check(places, (mode,), "central", rtol, None, eps, rng, Report(), 0).run(f, xs, 1)
+        Check(places, (mode,), "central", rtol, None, eps, own, rng, Report(), 0).run(f, xs, 1)
     except Disagreement as found:
         return found.case
     return None

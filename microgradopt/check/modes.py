@@ -23,12 +23,14 @@ from microgradopt.check.suspicions import Case
 from microgradopt.check.taylor import SLACK, observed_rate
 from microgradopt.engine.derive import jvp, vjp
 from microgradopt.engine.quiet import quietly
+from microgradopt.engine.rules import data_of
 
 SOURCES = {"central": "central differences", "complex": "complex step"}
 LIMIT = 200  # with more entries than this, directions are looked along instead
 DIRECTIONS = 3  # through all leaves
 LEAVES = 12  # how many leaves are also looked at by themselves
 SINGLE = 3  # how many entries of each
+BESIDE = 1e-3  # of the input's scale, to see how large φ is nearby
 
 
 class Disagreement(Exception):  # noqa: N818  # becomes a GradientError when it is explained
@@ -104,6 +106,7 @@ class Check:
     rtol: float
     atol: float | None
     eps: float  # of the least precise array on the way
+    own: float  # the same when the inputs are in double precision, as for differences
     rng: np.random.Generator
     report: Report
     limit: int = LIMIT
@@ -130,7 +133,11 @@ class Check:
         ys = [as_result(y) for y in f(xs)]
         u = [random_like(y, self.rng) for y in ys] if u is None else u
         tiny = float(np.finfo(np.float64).tiny)  # below, differences of φ lose their digits
-        size = max(float(np.abs(terms(u, ys)).sum()), least, tiny / self.noise)
+        beside = f([x + BESIDE * scale(x) for x in xs])  # φ itself may be 0 at just this point
+        sizes = [
+            float(np.abs(terms(u, [data_of(y) for y in found])).sum()) for found in (ys, beside)
+        ]
+        size = max([*filter(math.isfinite, sizes), least, tiny / self.noise])
         at = Point(f, xs, u, size, self.noise * size, label)
         if self.method == "taylor":
             self._taylor(at, order)
@@ -224,7 +231,7 @@ class Check:
             parts = terms(weights, derivative(at.xs)) / math.factorial(power)
             series = [*known, float(parts.sum())]
             spreads = [*sizes, float(np.abs(parts).sum())]
-            rate = observed_rate(line, series, spreads, self.eps)
+            rate = observed_rate(line, series, spreads, self.eps, self.own)
             self.report.note(f"{mode} mode{at.label}, Taylor remainder", "all leaves", rate)
             if rate is not None and not rate > power + 1 - SLACK:
                 falls = f"falls as h^{rate:.2f}, expected h^{power + 1}"

@@ -1,5 +1,7 @@
 """How precise a function is here: its least precise array decides what both sides can agree on."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from microgradopt.check.arguments import as_result
@@ -7,11 +9,19 @@ from microgradopt.check.numeric import Flat, Leaves
 from microgradopt.engine.graph import Node, ancestors
 
 
-def precision(f: Flat, xs: Leaves) -> tuple[float, float]:
-    """The precision the analytic side has here, and the relative error that both sides permit."""
+class Precision(NamedTuple):
+    """The precision of the two sides, and the relative error that both permit."""
+
+    analytic: float
+    numeric: float
+    rtol: float
+
+
+def precision(f: Flat, xs: Leaves) -> Precision:
+    """How precise a function is here; the numeric side gives it its inputs in float64."""
     wide = [np.asarray(x, np.float64) if isinstance(x, np.ndarray) else x for x in xs]
     analytic, numeric = narrowest(f, xs), narrowest(f, wide)
-    return analytic, max(1e-6, 1e3 * analytic, 3.0 * numeric**0.5)
+    return Precision(analytic, numeric, max(1e-6, 1e3 * analytic, 3.0 * numeric**0.5))
 
 
 def narrowest(f: Flat, xs: Leaves) -> float:

@@ -103,7 +103,7 @@ def rough(case: Case) -> str | None:
     found, again = (extrapolated(case.line, s * case.reach, case.blur) for s in (1.0, 0.7))
     doubt = max(found.doubt, again.doubt, abs(found.slope - again.slope))
     bad = case.entries.only_wrong()
-    if doubt <= 0.3 * float(np.max(np.abs(bad.claimed - bad.true))):
+    if doubt <= 0.3 * float(np.max(np.abs(bad.claimed - bad.true), initial=0.0)):
         return None
     return (
         f"the function is noisy or not smooth here: its numerical slope is uncertain by "

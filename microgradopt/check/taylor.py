@@ -5,14 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.check.numeric import Line
+from microgradopt.check.numeric import Line, length
 
 STEPS = 0.1 * 0.5 ** np.arange(33)  # from a tenth of the input's scale down to 2e-11
-POINTS = 6  # of the smallest remainders above rounding, through which the rate is fitted
+POINTS = 3  # of the smallest remainders above rounding, through which the rate is fitted
 FEWEST = 3
 ABOVE = 30.0  # times rounding, where a remainder says something
+LOST = 30.0  # times eps, what rounding on the way adds up to in a derivative
 NOISY = 1e-4  # of φ's size
 SLACK = 0.25  # of the rate
+CLIFF = 1.5  # powers of h by which a remainder may fall too fast for a smooth function
 SAMPLES = 9  # for the noise of the function
 
 
@@ -30,23 +32,32 @@ def noise_of(line: Line) -> float:
     """
     near = np.array([float(line(t)) for t in STEPS[-1] * np.arange(SAMPLES)])
     with np.errstate(all="ignore"):
-        return float(np.sqrt(np.mean(np.diff(near, 4) ** 2) / 70.0))
+        fourth = np.diff(near, 4)
+        return length(fourth) / float(np.sqrt(70.0 * len(fourth)))
 
 
 def observed_rate(
-    line: Line, coefficients: Sequence[float], sizes: Sequence[float], eps: float
+    line: Line, coefficients: Sequence[float], sizes: Sequence[float], eps: float, own: float
 ) -> float | None:
     """The power of h with which the remainder falls; None where there is only rounding left.
 
-    NaN where nothing can be told: a coefficient is not finite, or the function is noise.
-    ``sizes`` says how large the terms of each coefficient are, of which ``eps`` is lost.
+    NaN where nothing can be told: a coefficient is not finite, or the function is noise. ``sizes``
+    says how large the terms of each coefficient are; derivatives are computed with precision
+    ``eps``, the function itself, the first coefficient, with ``own``. Where the remainder drops to rounding from one step to the next, the
+    larger steps went across a kink or jump and say nothing.
     """
     if not np.all(np.isfinite(coefficients)):
         return float("nan")
     left = remainders(line, coefficients)
-    rounding = noise_of(line) + eps * np.polynomial.polynomial.polyval(STEPS, sizes)
+    spread = [own * sizes[0], *(LOST * eps * size for size in sizes[1:])]
+    rounding = noise_of(line) + np.polynomial.polynomial.polyval(STEPS, spread)
     with np.errstate(all="ignore"):
         telling = np.flatnonzero(np.isfinite(left) & (left > ABOVE * rounding))[-POINTS:]
     if len(telling) < FEWEST:
         return None if rounding[-1] <= NOISY * sizes[0] else float("nan")
+    last, beyond = telling[-1], telling[-1] + 1
+    if beyond < len(STEPS):
+        drop = np.log2(left[last] / max(left[beyond], rounding[beyond]))
+        if drop > len(coefficients) + CLIFF:
+            return None
     return float(np.polyfit(np.log(STEPS[telling]), np.log(left[telling]), 1)[0])

@@ -55,8 +55,10 @@ class _WholeFunction(Differentiable):
         )
 
     def again(self, *operands: Any, _call: _Call) -> Any:
-        """The packed result for other operands, which is what a check of the rule asks for."""
-        raise NotImplementedError
+        """The packed result for other operands, where a check of the rule asks for it."""
+        raise GraphError(
+            f"{self.name} cannot be applied to other operands: it may use more than it is given"
+        )
 
     def record(self, call: _Call) -> Any:
         """The result as nodes: one for the call, and those that unpack it."""
@@ -272,10 +274,6 @@ def checkpoint(function: Function) -> Function:
 
 class _ComputedTwice(_WholeFunction):
     """A function wrapped by :func:`checkpoint`."""
-
-    def again(self, *operands: Any, _call: _Call) -> Any:
-        """Not to be had: what the function uses without being given cannot be replaced."""
-        raise GraphError(f"the checkpoint {self.name!r} cannot be applied to other operands")
 
     def pull(
         self, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]

@@ -271,8 +271,8 @@ class Primitive:
             restore(before)
 
     def forward(self, args: Sequence[Any], params: dict[str, Any]) -> tuple[Any, Any]:
-        """The result, and what the kernel saves for a pullback."""
-        return self.compute(args, params), None
+        """The result, and what the kernel saves for a pullback; of a primitive that ``saves``."""
+        raise NotImplementedError
 
     def rescue(self, *args: float, **params: Any) -> float:
         """Where Python's arithmetic raises, the array kernel gives the IEEE result."""

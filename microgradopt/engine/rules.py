@@ -353,9 +353,6 @@ class Plain(Primitive):
             args = tuple(x._raw if isinstance(x, Node) else constant(x, self) for x in args)
         return self.compute(args, params)
 
-    def rescue(self, *args: Any, **params: Any) -> Any:
-        return self.array(*args, **params)
-
 
 def data_of(x: Any) -> Any:
     """What a node holds; anything else is itself."""

@@ -259,3 +259,12 @@ def test_a_leaf_assigned_meanwhile_is_stale():
     w.data = np.zeros(3)
     with pytest.raises(mg.errors.StaleGraphError):
         y.backward()
+
+
+def test_a_wrong_rule_inside_a_checkpoint_is_found_but_not_named():
+    wrong = mg.custom_gradient(lambda x: (x * x, lambda g: g * x))
+    with pytest.raises(GradientError, match="analytic"):
+        check_grads(mg.checkpoint(lambda x: wrong(x)), 3.0)
+    y = mg.checkpoint(lambda x: x * W[0, 0])(mg.Tensor(X))
+    with pytest.raises(GraphError, match="cannot be applied to other operands"):
+        y.op(X, W.data, **y.params)

@@ -219,3 +219,35 @@ def test_values_and_tensors_mix():
     np.testing.assert_array_equal(t.grad, 2 * 1.5**2 * t.data + (t.data > 2))
     assert isinstance(v + mg.Tensor(1.0), mg.Tensor)
     assert isinstance(mg.stack([v, v * 2]), mg.Tensor)
+
+
+def test_a_leaf_assigned_before_its_only_use_is_not_stale():
+    a, w = mg.Tensor([2.0, 3.0]), mg.Tensor([1.0, 1.0])
+    older = a * a
+    w.data = [5.0, 7.0]
+    mg.sum(older * w).backward()
+    np.testing.assert_array_equal(a.grad, [20.0, 42.0])
+    np.testing.assert_array_equal(w.grad, [4.0, 9.0])
+
+
+def test_a_derivative_by_a_node_is_plain_where_nothing_is_recorded():
+    with mg.no_grad():
+        assert mg.grad(lambda x: x * x)(mg.Value(3.0)) == 6.0
+        assert mg.grad(lambda x: 3.0 * (x + 0.0))(mg.Value(3.0)) == 3.0
+        np.testing.assert_array_equal(
+            mg.grad(lambda x: mg.sum(x * x))(mg.Tensor([1.0, 2.0])), [2.0, 4.0]
+        )
+
+
+def test_forward_mode_stops_at_an_operand_without_derivative():
+    step = mg.elementwise(
+        "step_without_derivative", array=lambda x: np.floor(x), partials=(None,), operands=1
+    )
+    assert mg.jvp(lambda x: step(x) * 2.0, (1.5,), (1.0,)) == (2.0, 0.0)
+    assert mg.jvp(lambda x: step(x) * x, (1.5,), (1.0,)) == (1.5, 1.0)
+
+
+def test_structures_with_nothing_in_some_places():
+    y, pull = mg.vjp(lambda x: (x * 2.0, None, {"also": x * x}), 3.0)
+    assert y == (6.0, None, {"also": 9.0})
+    assert pull((1.0, None, {"also": 1.0})) == (8.0,)

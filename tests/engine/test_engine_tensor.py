@@ -287,3 +287,16 @@ def test_shapes_that_do_not_broadcast_are_explained(op):
         op(Tensor(A), np.ones(2))
     with pytest.raises(ShapeError, match=r"where.*\(2, 3\)"):
         mg.where(A > 0, Tensor(A), np.ones(2))
+
+
+def test_methods_with_plain_results():
+    t = mg.Tensor([[3.0, 0.0, 1.5], [2.5, -1.0, 0.0]])
+    data = t.data
+    for name, options in [
+        ("argmax", {}), ("argmin", {"axis": 1}), ("any", {"axis": 0}), ("all", {}),
+        ("all", {"axis": 1, "keepdims": True}), ("argsort", {}), ("argsort", {"axis": 0}),
+        ("round", {}), ("round", {"decimals": 1}), ("nonzero", {}),
+    ]:  # fmt: skip
+        got, expected = getattr(t, name)(**options), getattr(data, name)(**options)
+        assert type(got) is type(expected)
+        np.testing.assert_array_equal(got, expected)

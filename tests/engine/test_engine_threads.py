@@ -340,3 +340,12 @@ def test_unrelated_derivatives_in_many_threads_stay_plain():
     for k, (kind, g) in enumerate(found):
         assert kind is float
         assert g == pytest.approx(-k * k * np.sin(0.5 * k) + k * np.cos(0.5 * k))
+
+
+def test_a_closure_of_vjp_pulled_inside_of_a_derivative_in_another_thread():
+    def f(x):
+        y, pull = mg.vjp(lambda t: t * t * x, 3.0)
+        with ThreadPoolExecutor(1) as pool:
+            return y + pool.submit(lambda: pull(1.0)[0]).result()
+
+    assert mg.grad(f)(2.0) == 9.0 + 6.0

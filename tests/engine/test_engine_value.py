@@ -196,3 +196,12 @@ def test_values_make_a_neuron():
     slope = 1 - math.tanh(-1.4) ** 2
     assert [wi.grad for wi in w] == pytest.approx([slope, 2 * slope], rel=1e-15)
     assert b.grad == pytest.approx(slope, rel=1e-15)
+
+
+def test_methods_as_functions_and_where_python_would_raise():
+    assert mg.Value.relu(-3.0) == 0.0
+    np.testing.assert_array_equal(mg.Value.exp(np.zeros(2)), [1.0, 1.0])
+    assert mg.Value.exp(mg.Tensor([0.0])).data[0] == 1.0
+    assert mg.Value(1000.0).exp().data == np.inf
+    assert mg.Value(0.0).log().data == -np.inf
+    assert np.isnan(mg.Value(-1.0).sqrt().data)
