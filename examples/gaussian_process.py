@@ -77,7 +77,7 @@ def main(out: Path = Path("demo"), seed: int = 0) -> dict[str, tuple[float, floa
     axes.plot(places, mean, label="mean, and two standard deviations")
     axes.plot(x, y, "k.", label=f"{len(x)} points")
     axes.set_title("a Gaussian process with the numbers it found")
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "gaussian_process.png", dpi=120)
     print("drawn in", out / "gaussian_process.png")

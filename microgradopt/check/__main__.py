@@ -28,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         target = _found(given.target)
         args = _arguments(target, given, rng)
-    except (UsageError, ImportError) as error:
+        if not isinstance(target, Primitive):
+            inspect.signature(target).bind(*args)
+    except (UsageError, ImportError, TypeError) as error:
         parser.error(str(error))
     try:
         print(_checked(target, args, given, rng))

@@ -46,7 +46,7 @@ class Arguments:
             for _, x in found:
                 if isinstance(x, np.ndarray):
                     Tensor.leaf_data(x)  # refuses whole numbers, and says what to do
-            raise UsageError("check_grads: give at least one number or array to differentiate by")
+            raise UsageError("give at least one number or array to differentiate by")
 
     def _add(self, place: str, x: Any) -> None:
         if _is_module(x):

@@ -41,7 +41,10 @@ def blame(case: Case, local: Local, said: str | None) -> str:
             same, found, what = False, None, None
         if not same:
             unknown.add(name)
-        if found is None or (what and what.kind in ("unsteady", "rough")):
+        if found is None or (what and what.kind in ("unsteady", "rough", "narrow")):
+            continue
+        if what and what.kind == "undefined":
+            singular.append(f"it becomes so in the {case.mode} rule of {_described(node)}")
             continue
         if what and what.kind in ("kink", "not_finite"):
             singular.append(f"{_described(node)} is at a special point: {_at(node, what)}")

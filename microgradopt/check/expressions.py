@@ -8,6 +8,7 @@ data it has several readers: the library itself, another library's functions (se
 
 from __future__ import annotations
 
+import keyword
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -108,7 +109,7 @@ class Expression:
         lines = [
             "import numpy as np",
             "import microgradopt as mg",
-            *writer.imports,
+            *writer.lookups(),
             "",
             f"def {name}({', '.join(self.variables)}):",
             *(f"    {line}" for line in body),
@@ -159,7 +160,7 @@ class _Writer:
 
     def __init__(self) -> None:
         self.public: dict[tuple[str, str], bool] = {}
-        self.imports: list[str] = []
+        self.looked_up: set[str] = set()
 
     def learn(self, row: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Apply a row, and see whether the public function of its name does the same."""
@@ -181,11 +182,23 @@ class _Writer:
             return f"{operands[0]}[{literal(params['key'])}]"
         function = f"mg.{row.name}"
         if not self.public[row.name, repr(params)]:
-            function = f"Primitive.table[{row.name!r}]"
-            self.imports = ["from microgradopt.engine.graph import Primitive"]
+            function = _own_name(row.name)
+            self.looked_up.add(row.name)
         args = [_bare(self.text(x)) for x in operands]
         args += [f"{key}={literal(x)}" for key, x in params.items()]
         return f"{function}({', '.join(args)})"
+
+    def lookups(self) -> list[str]:
+        """Where the rows come from that have no public name."""
+        if not self.looked_up:
+            return []
+        found = [f"{_own_name(x)} = Primitive.table[{x!r}]" for x in sorted(self.looked_up)]
+        return ["from microgradopt.engine.graph import Primitive", "", *found]
+
+
+def _own_name(name: str) -> str:
+    """A row's name as that of a variable, which no other variable has."""
+    return f"row_{name}" if len(name) <= 2 or keyword.iskeyword(name) else name
 
 
 def _bare(text: str) -> str:

@@ -22,7 +22,7 @@ from microgradopt.check.arguments import Arguments
 from microgradopt.check.blame import blame
 from microgradopt.check.modes import Check, Disagreement
 from microgradopt.check.numeric import METHODS, Flat, Leaves
-from microgradopt.check.precision import precision
+from microgradopt.check.precision import precision, widened
 from microgradopt.check.report import Report
 from microgradopt.check.suspicions import Case, suspect
 from microgradopt.errors import GradientError, UsageError
@@ -54,7 +54,7 @@ def check_grads(
             imaginary axis, exact to the last digits, where ``f`` is analytic and works on plain
             complex arrays (orders above 1 use central differences); or "taylor", which has no
             step and no tolerance: what is left of φ(x + hv) after ``order`` terms of its series
-            must fall as the next power of h.
+            must fall as the next power of h (float32 is widened for it).
         rtol: allowed relative error; 1e-6, or what float32 permits.
         atol: allowed absolute error; when left out, in proportion to the gradient.
         rng: the random directions; the same ones at each call when left out.
@@ -90,9 +90,12 @@ def examine(
 
     Unless ``named``, the operation that is wrong is not searched for: the caller knows it.
     """
+    if not callable(f):
+        raise UsageError(f"check_grads: give a function first, then its arguments; got {f!r}")
     _refuse_unknown(order, modes, method)
     taken = Arguments(f, args)
-    found = precision(taken.call, taken.xs)
+    xs = widened(taken.xs) if method == "taylor" else taken.xs
+    found = precision(taken.call, xs)
     generator = as_generator(0 if rng is None else rng)
     check = Check(
         taken.places,
@@ -106,7 +109,7 @@ def examine(
         Report(),
     )
     try:
-        check.run(taken.call, taken.xs, order)
+        check.run(taken.call, xs, order)
     except Disagreement as wrong:
         raise GradientError(_explained(wrong, named)) from None
     return check.report
@@ -118,7 +121,7 @@ def _explained(found: Disagreement, named: bool) -> str:
     what = suspect(found.case)
     if what is not None:
         lines.append(f"suspicion: {what.text}")
-    if named and (what is None or what.kind != "unsteady"):
+    if named and (what is None or what.kind not in ("unsteady", "narrow")):
         lines.append(f"operation: {blame(found.case, _of_operation, what and what.text)}")
     return "\n".join(lines)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,12 @@ def reverse_of(f: Flat, u: Leaves) -> Flat:
 def forward_of(f: Flat, v: Leaves) -> Flat:
     """x ↦ Jv."""
     return lambda values: list(jvp(f, (values,), (v,))[1])
+
+
+def _beside(x: Any) -> Any:
+    """A leaf, moved a little."""
+    moved = x + BESIDE * scale(x)
+    return np.asarray(moved) if isinstance(x, np.ndarray) else moved
 
 
 @dataclass(frozen=True)
@@ -133,10 +140,8 @@ class Check:
         ys = [as_result(y) for y in f(xs)]
         u = [random_like(y, self.rng) for y in ys] if u is None else u
         tiny = float(np.finfo(np.float64).tiny)  # below, differences of φ lose their digits
-        beside = f([x + BESIDE * scale(x) for x in xs])  # φ itself may be 0 at just this point
-        sizes = [
-            float(np.abs(terms(u, [data_of(y) for y in found])).sum()) for found in (ys, beside)
-        ]
+        nearby = [data_of(y) for y in f(list(map(_beside, xs)))]  # φ may be 0 at just this point
+        sizes = [float(np.abs(terms(u, found)).sum()) for found in (ys, nearby)]
         size = max([*filter(math.isfinite, sizes), least, tiny / self.noise])
         at = Point(f, xs, u, size, self.noise * size, label)
         if self.method == "taylor":

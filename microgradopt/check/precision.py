@@ -19,9 +19,13 @@ class Precision(NamedTuple):
 
 def precision(f: Flat, xs: Leaves) -> Precision:
     """How precise a function is here; the numeric side gives it its inputs in float64."""
-    wide = [np.asarray(x, np.float64) if isinstance(x, np.ndarray) else x for x in xs]
-    analytic, numeric = narrowest(f, xs), narrowest(f, wide)
+    analytic, numeric = narrowest(f, xs), narrowest(f, widened(xs))
     return Precision(analytic, numeric, max(1e-6, 1e3 * analytic, 3.0 * numeric**0.5))
+
+
+def widened(xs: Leaves) -> Leaves:
+    """The leaves in float64."""
+    return [np.asarray(x, np.float64) if isinstance(x, np.ndarray) else x for x in xs]
 
 
 def narrowest(f: Flat, xs: Leaves) -> float:

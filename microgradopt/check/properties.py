@@ -40,7 +40,8 @@ def property(  # noqa: A001  # used as check.property
 ) -> Any:
     """A test that the derivatives of ``f`` are right wherever in the ``domain`` Hypothesis looks.
 
-    It takes no arguments, and pytest runs it if its name begins with ``test``. When it fails, it
+    It takes no arguments, and pytest runs it if its name in a module (in a class, wrapped in
+    ``staticmethod``) begins with ``test``. When it fails, it
     shows the simplest arguments at which it does, and the :class:`GradientError` there.
 
     Args:

@@ -15,12 +15,14 @@ from microgradopt.randomness import RandomSource, as_generator
 
 DRAWS = 20  # of an operand that has no derivative
 ATTEMPTS = 10_000  # at a point away from all kinks
+AGREE = 1e-9  # relatively: two kernels of one operation
 KINK_MARGIN = 0.1  # how far to stay away from points without a derivative
 
 
 def check_rule(primitive: Primitive, *args: Any, rng: RandomSource = None, **params: Any) -> None:
     """Check the rule of one primitive at its ``sample``, in both modes, at orders 1 and 2.
 
+    Also that its kernels give floating-point numbers, float32 for float32, and agree.
     An elementwise row's sample gives an interval per operand; the points keep away from its
     ``kinks``. Any other row's sample is called with a generator and gives ``(args, params)`` pairs.
     With ``args`` (and ``params``) given, the rule is checked there instead.
@@ -34,7 +36,11 @@ def check_rule(primitive: Primitive, *args: Any, rng: RandomSource = None, **par
     >>> check_rule(mg.hypot, 3.0, np.array([4.0, 5.0]))
     """
     if not isinstance(primitive, Differentiable):
-        raise UsageError(f"check_rule: {primitive!r} has no derivative rule to check")
+        name = getattr(primitive, "__name__", repr(primitive))
+        raise UsageError(
+            f"check_rule: {name} has no derivative rule of its own; check_grads({name}, …) checks "
+            "a function made of others"
+        )
     if primitive.sample is None and not args:
         raise UsageError(
             f"check_rule: {primitive.name} does not say where to check it; give arguments, as in "
@@ -58,6 +64,7 @@ def _check_at(
     rng: np.random.Generator,
 ) -> None:
     args = [constant(data_of(x), primitive) for x in args]
+    _check_kernels(primitive, args, params)
     f, chosen = of_differentiable(primitive, args, params)
     if chosen:
         examine(f, chosen, order=2, rng=rng, named=False)
@@ -65,6 +72,32 @@ def _check_at(
         for i, rule in enumerate(primitive.partials):
             if rule is None:
                 _expect_constant(primitive, args, i, rng)
+
+
+def _check_kernels(primitive: Differentiable, args: Sequence[Any], params: dict[str, Any]) -> None:
+    """The result must be floating-point, and an elementwise row's two kernels must agree."""
+    if not isinstance(primitive, Elementwise):
+        _expect_dtype(primitive.compute(args, params), "f")
+        return
+    arrays = np.broadcast_arrays(*(np.asarray(x, np.float64) for x in args))
+    wide = np.asarray(primitive.compute(arrays, {}))
+    _expect_dtype(wide, "f")
+    _expect_dtype(primitive.compute([x.astype(np.float32) for x in arrays], {}), np.float32)
+    for place in np.ndindex(arrays[0].shape):
+        numbers = [float(x[place]) for x in arrays]
+        a, b = primitive.compute(numbers, {}), float(wide[place])
+        if not np.isclose(a, b, rtol=AGREE, atol=0.0, equal_nan=True):
+            raise GradientError(
+                f"the kernels differ at {', '.join(map(repr, numbers))}: scalar gives {a!r}, array "
+                f"gives {b!r}"
+            )
+
+
+def _expect_dtype(out: Any, wanted: Any) -> None:
+    found = np.asarray(out).dtype
+    if wanted not in (found, found.kind):
+        told = "floating-point numbers" if wanted == "f" else "float32 for float32"
+        raise GradientError(f"the kernel returns {found}; it must give {told}")
 
 
 def _expect_constant(

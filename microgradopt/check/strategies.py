@@ -26,7 +26,7 @@ try:
     from hypothesis.extra import numpy as of_numpy
 except ImportError:  # pragma: no cover  # a test does this in a process of its own
     raise MissingExtraError(
-        "microgradopt.check.strategies needs Hypothesis: pip install 'microgradopt[check]'"
+        "check.strategies and check.property need Hypothesis: pip install 'microgradopt[check]'"
     ) from None
 
 __all__ = ["arrays", "graphs", "indices", "numbers", "tensors", "values"]

@@ -5,12 +5,22 @@ A suspicion says nothing unless it fits. They are asked in order; the first that
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from microgradopt.check.arguments import as_operand
-from microgradopt.check.numeric import Flat, Leaves, Line, Phi, extrapolated, one_sided, scale
+from microgradopt.check.numeric import (
+    Flat,
+    Leaves,
+    Line,
+    Phi,
+    difference,
+    extrapolated,
+    one_sided,
+    scale,
+)
 from microgradopt.check.report import Entries
 from microgradopt.engine.derive import vjp
 from microgradopt.engine.graph import Node, ancestors
@@ -18,6 +28,7 @@ from microgradopt.engine.rules import data_of, shape_of
 
 CLOSE = 1e-3  # how well numbers must fit a pattern, relatively
 NEAR = 1e-6  # of the input's scale: how far to look for a kink to the left and right
+SMALL_STEPS = 10.0 ** -np.arange(5, 14)  # of the input's scale
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,7 @@ def unsteady(case: Case) -> str | None:
 
 
 def not_finite(case: Case) -> str | None:
-    """The function, or its derivative, is not a number here."""
+    """The function is not a number here, or right beside."""
     if not np.isfinite(case.line(0.0)):
         return "the function itself is NaN or infinite at this point"
     h = NEAR * case.reach
@@ -79,9 +90,17 @@ def not_finite(case: Case) -> str | None:
             f"the edge of the domain: {' and '.join(sides)} of this point the function is NaN or "
             "infinite; check at a point inside"
         )
-    if not np.all(np.isfinite(case.entries.claimed)):
-        return "the analytic derivative is NaN or infinite where the function is finite"
     return None
+
+
+def undefined(case: Case) -> str | None:
+    """The derivative is not a number, where the function is one."""
+    if np.all(np.isfinite(case.entries.claimed)):
+        return None
+    return (
+        "the analytic derivative is NaN or infinite where the function is finite: there is none "
+        "at this point, or the rule is wrong"
+    )
 
 
 def kink(case: Case) -> str | None:
@@ -111,11 +130,31 @@ def rough(case: Case) -> str | None:
     )
 
 
+def narrow(case: Case) -> str | None:
+    """Differences agree after all, at steps that nobody would begin with."""
+    claimed, true = case.entries.claimed, case.entries.true
+    worst = int(np.argmax(np.abs(claimed - true)))
+    apart = abs(claimed[worst] - true[worst])
+    slopes = (difference(case.line, h * case.reach) for h in SMALL_STEPS)
+    near = [abs(slope - claimed[worst]) < 0.01 * apart for slope in slopes]
+    if not any(map(all, pairwise(near))):
+        return None
+    return (
+        "differences with far smaller steps agree: the function varies much faster than the size "
+        "of its argument suggests (a pole, a narrow bump); check at another point, or rescale it"
+    )
+
+
 def cut(case: Case) -> str | None:
     """Nothing arrives where something should."""
     bad = case.entries.only_wrong()
     if np.any(bad.claimed != 0.0):
         return None
+    if np.any(case.entries.claimed != 0.0):
+        return (
+            "the analytic derivative is 0 here but not in other entries: a branch, a mask or an "
+            "index leaves these out, or .data cuts them off"
+        )
     return (
         "the analytic derivative is 0: the graph is cut between here and the result (.data, "
         ".item(), stop_gradient, detach, no_grad), or a rule drops this operand"
@@ -194,10 +233,10 @@ def _meaning(times: float, case: Case) -> str | None:
     for n in sorted(own | _lengths(case)):
         if n > 1 and abs(times * n - 1.0) < 1e-5:
             if n in own:
-                return f", 1/{n}: a mean where there should be a sum"
-            return f", 1/{n}: the sum over a broadcast axis of length {n} is missing"
+                return f", 1/{n}: perhaps a mean where there should be a sum"
+            return f", 1/{n}: perhaps the sum over a broadcast axis of length {n} is missing"
         if n > 1 and abs(times / n - 1.0) < 1e-5:
-            return f": a sum over {n} entries where there should be a mean"
+            return f": perhaps a sum over {n} entries where there should be a mean"
     return None
 
 
@@ -210,7 +249,8 @@ def _lengths(case: Case) -> set[int]:
 
 
 SUSPICIONS: tuple[Suspicion, ...] = (
-    unsteady, not_finite, kink, rough, cut, transposed, lost_digits, one_row, factor,
+    unsteady, not_finite, undefined, kink, rough, narrow, cut, transposed, lost_digits, one_row,
+    factor,
 )  # fmt: skip
 
 

@@ -8,14 +8,13 @@ import numpy as np
 from microgradopt.check.numeric import Line, length
 
 STEPS = 0.1 * 0.5 ** np.arange(33)  # from a tenth of the input's scale down to 2e-11
-POINTS = 3  # of the smallest remainders above rounding, through which the rate is fitted
-FEWEST = 3
+POINTS = 3  # the smallest remainders above rounding, through which the rate is fitted
 ABOVE = 30.0  # times rounding, where a remainder says something
-LOST = 30.0  # times eps, what rounding on the way adds up to in a derivative
 NOISY = 1e-4  # of φ's size
 SLACK = 0.25  # of the rate
 CLIFF = 1.5  # powers of h by which a remainder may fall too fast for a smooth function
 SAMPLES = 9  # for the noise of the function
+SPACINGS = (STEPS[-1], 1e-5)  # the wider one where a function that cancels within is flat
 
 
 def remainders(line: Line, coefficients: Sequence[float]) -> Any:
@@ -30,10 +29,15 @@ def noise_of(line: Line) -> float:
 
     J. J. Moré, S. M. Wild, SIAM J. Sci. Comput. 33 (2011) 1292.
     """
-    near = np.array([float(line(t)) for t in STEPS[-1] * np.arange(SAMPLES)])
-    with np.errstate(all="ignore"):
-        fourth = np.diff(near, 4)
-        return length(fourth) / float(np.sqrt(70.0 * len(fourth)))
+    noise = 0.0
+    for spacing in SPACINGS:
+        near = np.array([float(line(t)) for t in spacing * np.arange(SAMPLES)])
+        with np.errstate(all="ignore"):
+            fourth = np.diff(near, 4)
+            noise = length(fourth) / float(np.sqrt(70.0 * len(fourth)))
+        if noise != 0.0:
+            break
+    return noise
 
 
 def observed_rate(
@@ -43,17 +47,17 @@ def observed_rate(
 
     NaN where nothing can be told: a coefficient is not finite, or the function is noise. ``sizes``
     says how large the terms of each coefficient are; derivatives are computed with precision
-    ``eps``, the function itself, the first coefficient, with ``own``. Where the remainder drops to rounding from one step to the next, the
-    larger steps went across a kink or jump and say nothing.
+    ``eps``, the function and its argument are rounded with ``own``. Where the remainder drops to
+    rounding from one step to the next, the larger steps went across a kink and say nothing.
     """
     if not np.all(np.isfinite(coefficients)):
         return float("nan")
     left = remainders(line, coefficients)
-    spread = [own * sizes[0], *(LOST * eps * size for size in sizes[1:])]
+    spread = [own * (sizes[0] + sizes[1]), *(eps * size for size in sizes[1:])]
     rounding = noise_of(line) + np.polynomial.polynomial.polyval(STEPS, spread)
     with np.errstate(all="ignore"):
         telling = np.flatnonzero(np.isfinite(left) & (left > ABOVE * rounding))[-POINTS:]
-    if len(telling) < FEWEST:
+    if len(telling) < POINTS:
         return None if rounding[-1] <= NOISY * sizes[0] else float("nan")
     last, beyond = telling[-1], telling[-1] + 1
     if beyond < len(STEPS):

@@ -121,7 +121,7 @@ def custom_gradient(function: Function) -> Function:
     The decorated function returns ``(result, pull)``. Callers see the result. ``pull`` takes the
     cotangent of the result, in its structure, and returns those of the arguments: the cotangent
     alone where there is one argument, else a tuple, with None for an argument without derivative.
-    Arguments given by keyword are settings, without derivative.
+    Arguments given by keyword, and plain ones at the end that the tuple leaves out, are settings.
 
     Where ``pull`` is made of operators and of NumPy's or this library's functions, of the
     cotangent and of the arguments themselves, higher orders work too; and so does forward mode,
@@ -203,14 +203,16 @@ class _WithGradient(_WholeFunction, General):
         """What the user's ``pull`` makes of a packed cotangent: one entry per operand."""
         assert call.pull is not None
         given = call.pull(_unpack(g, call.result))
-        given = (given,) if len(call.args) == 1 else given
-        if not isinstance(given, (tuple, list)) or len(given) != len(call.args):
+        single = len(call.args) == 1 or not isinstance(given, tuple)
+        cotangents = [given] if single else list(given)
+        spare = call.args[len(cotangents) :]
+        if any(isinstance(x, Node) for x in leaves(spare)) or len(cotangents) > len(call.args):
             raise UsageError(
                 f"{self.name}: pull must return a tuple of {len(call.args)} cotangents, one per "
-                f"argument (None for one without derivative); it returned {type(given).__name__}"
+                f"argument (None for one without derivative); it returned {len(cotangents)}"
             )
         found: list[Any] = []
-        for i, (c, x) in enumerate(zip(given, call.args, strict=True)):
+        for i, (c, x) in enumerate(zip(cotangents, call.args)):
             found += self._per_operand(c, x, i)
         return found
 
@@ -263,13 +265,18 @@ def checkpoint(function: Function) -> Function:
     def computed_twice(*args: Any, **options: Any) -> Any:
         since = tick()
         result = function(*args, **options)
-        outs = [y for y in leaves(result) if isinstance(y, Node)]
-        operands = [x for x in reach(outs, since=since)[1] if x._bits and x._index < since]
+        operands = _used(result, since)
         if not operands:
             return result
         return row.record(_Call(args, options, operands, row.plain(result)))
 
     return computed_twice
+
+
+def _used(result: Any, since: int) -> list[Node]:
+    """The nodes older than the number ``since`` that a result was computed from."""
+    outs = [y for y in leaves(result) if isinstance(y, Node)]
+    return [x for x in reach(outs, since=since)[1] if x._bits and x._index < since]
 
 
 class _ComputedTwice(_WholeFunction):
@@ -313,6 +320,11 @@ class _ComputedTwice(_WholeFunction):
             raise GraphError(
                 f"checkpoint: {self.name} gave another result when it was computed again for the "
                 "gradient; it must not draw from a running generator, or use data that change"
+            )
+        if set(_used(result, since)) != {x for x in call.operands if x._bits}:
+            raise GraphError(
+                f"checkpoint: {self.name} used other nodes when it was computed again for the "
+                "gradient; between the two, do not exchange nodes in lists or attributes it reads"
             )
         return leaves(result), since
 

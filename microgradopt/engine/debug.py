@@ -79,13 +79,14 @@ class debug(ContextDecorator):  # noqa: N801  # used like a keyword, as no_grad 
     def __exit__(self, kind: Any, *exception: object) -> None:
         _exchange(-1)
         _watching.stack.remove(self)
+        self._records, self._copies = {}, {}
         missed = [name for node, name in self.inputs.items() if node not in self._reached]
         if missed and kind is None:
             _warn("no backward pass within debug() reached " + ", ".join(missed))
 
     # What the watched parts of the engine report
 
-    def made(self, node: Node, primitive: Primitive, operands: Sequence[Any]) -> None:
+    def _made(self, node: Node, primitive: Primitive, operands: Sequence[Any]) -> None:
         """A node has been made: look at its data, and remember those its rule may read."""
         line = _users_line()
         if self.nonfinite:
@@ -95,17 +96,18 @@ class debug(ContextDecorator):  # noqa: N801  # used like a keyword, as no_grad 
         kept = []
         if self.writes and _rule_reads_data(primitive):
             arrays = enumerate([*operands, node])
-            kept = [self._keep(i, data_of(x)) for i, x in arrays if _is_array(data_of(x))]
+            raw = ((i, data_of(x)) for i, x in arrays)
+            kept = [self._keep(i, data) for i, data in raw if isinstance(data, np.ndarray)]
         self._records[node._index] = _Record(node, line, kept)
         if len(self._records) > self._many:
             self._forget_the_dead()
 
-    def line_of(self, node: Node) -> str:
+    def _line_of(self, node: Node) -> str:
         """Where the user applied the operation, as a traceback writes it."""
         record = self._records.get(node._index)
         return _text(record.line) if record else "\n  before debug() was entered"
 
-    def refuse_written(self, node: Node) -> None:
+    def _refuse_written(self, node: Node) -> None:
         """Raise if an array was written that the rule of ``node`` is about to read."""
         record = self._records.get(node._index)
         for i, array, copy in record.kept if record else ():
@@ -117,10 +119,10 @@ class debug(ContextDecorator):  # noqa: N801  # used like a keyword, as no_grad 
             raise StaleGraphError(
                 f"{_called(x)} was written in place after {node.op.name!r} had used it: entry "
                 f"{_place(where)} was {copy[where]} and is {array[where]} now. Make a new array "
-                f"instead, or call backward() before; the use was{self.line_of(node)}"
+                f"instead, or call backward() before; the use was{self._line_of(node)}"
             )
 
-    def came_to(self, node: Node) -> None:
+    def _came_to(self, node: Node) -> None:
         """A backward pass has come to the operands of this node."""
         if self.inputs:
             self._reached.update(x for x in node.parents if x in self.inputs)
@@ -285,7 +287,7 @@ def _watched_attach(
 ) -> Node:
     node = attach(primitive, operands, data, mask, params)
     if _watching.stack:
-        _watching.stack[-1].made(node, primitive, operands)
+        _watching.stack[-1]._made(node, primitive, operands)
     return node
 
 
@@ -297,10 +299,10 @@ class _WatchedSweep(sweeps.Sweep):
             super().through(node, g)
             return
         debugger = _watching.stack[-1]
-        debugger.refuse_written(node)
+        debugger._refuse_written(node)
         before = {x: _copied(self.table[x]) for x in node.parents if x in self.table}
         super().through(node, g)
-        debugger.came_to(node)
+        debugger._came_to(node)
         if debugger.nonfinite:
             for x, old in before.items():
                 where = _worse(data_of(self.table[x]), [old, data_of(g)])
@@ -314,7 +316,7 @@ class _WatchedSweep(sweeps.Sweep):
             f", which is {x._raw}")  # fmt: skip
         raise NonFiniteError(
             f"the backward rule of {node.op.name!r} made the gradient {number} for {describe(x)}"
-            f"{at}; {node.op.name!r} was applied{debugger.line_of(node)}"
+            f"{at}; {node.op.name!r} was applied{debugger._line_of(node)}"
         )
 
 
@@ -328,7 +330,7 @@ def _watched_tangent(node: Node, ts: Sequence[Any], lift: bool) -> Any:
     if not _watching.stack:
         return tangent(node, ts, lift)
     debugger = _watching.stack[-1]
-    debugger.refuse_written(node)
+    debugger._refuse_written(node)
     t = tangent(node, ts, lift)
     where = _worse(data_of(t), [data_of(x) for x in ts]) if debugger.nonfinite else None
     if where is not None:
@@ -336,7 +338,7 @@ def _watched_tangent(node: Node, ts: Sequence[Any], lift: bool) -> Any:
         raise NonFiniteError(
             f"the forward-mode rule of {node.op.name!r} made the tangent "
             f"{np.asarray(data_of(t))[where]} at entry {_place(where)} of {describe(node)}; "
-            f"{node.op.name!r} was applied{debugger.line_of(node)}"
+            f"{node.op.name!r} was applied{debugger._line_of(node)}"
         )
     return t
 

@@ -21,7 +21,7 @@ from microgradopt.engine.ops.elementwise import (
 from microgradopt.engine.ops.shapes import moveaxis, reshape, sum
 from microgradopt.engine.quiet import quietly
 from microgradopt.engine.reductions import axes_of, kept_shape, max, min, root
-from microgradopt.engine.rules import data_of, shape_of as shape
+from microgradopt.engine.rules import as_float, data_of, shape_of as shape
 from microgradopt.errors import UsageError
 
 __all__ = [
@@ -38,7 +38,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
     Args:
         ord: None or "fro": the root of the sum of squares, over any axes. Over one axis also 2 (the
-            same), 1, ``inf``, ``-inf``, 0 (how many are not 0), or any other number p:
+            same), 1, ``inf``, ``-inf``, 0 (how many are not 0), or any other number or node p:
             (Σ|x|ᵖ)^(1/p). Over two axes also 1 and ``inf`` (the largest sum of a column, of a row,
             of absolute values), 2 and "nuc" (the largest and the sum of the singular values),
             −1, ``-inf`` and −2 (the smallest).
@@ -88,9 +88,10 @@ def _of_vectors(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
         return sum(sign(size), axes, keepdims)
     if ord == 1:
         return sum(size, axes, keepdims)
-    total = sum(power(size, float(ord)), axes, keepdims)
+    p = as_float(ord)
+    total = sum(power(size, p), axes, keepdims)
     nothing = equal(data_of(total), 0.0)
-    return where(nothing, 0.0, power(where(nothing, 1.0, total), 1.0 / float(ord)))
+    return where(nothing, 0.0, power(where(nothing, 1.0, total), 1.0 / p))
 
 
 def _of_matrices(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:

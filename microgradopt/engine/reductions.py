@@ -41,7 +41,7 @@ from microgradopt.engine.ops.shapes import (
     transpose,
 )
 from microgradopt.engine.quiet import quietly
-from microgradopt.engine.rules import Fused, check_axis, data_of, shape_of as shape
+from microgradopt.engine.rules import Fused, as_float, check_axis, data_of, shape_of as shape
 from microgradopt.errors import ShapeError, UsageError
 
 __all__ = [
@@ -144,8 +144,8 @@ def var(
     away = x - (_mean(x, axis, keepdims=True, where=where) if mean is None else mean)
     total = sum(away * away, axis, keepdims, where=where)
     if where is True:
-        return total / (n - float(ddof))
-    left = n - float(ddof)
+        return total / (n - as_float(ddof))
+    left = n - as_float(ddof)
     return total / choose(left > 0.0, left, np.nan)
 
 
@@ -225,7 +225,9 @@ def _pull_extreme(g: Any, out: Any, x: Any, axis: Any, keepdims: bool) -> Any:
 def _extreme(name: str, array: Any) -> Fused:
     def composite(x: Any, axis: Any, keepdims: bool) -> Any:
         raw = data_of(x)
-        return sum(x * share(raw, array(raw, axis, keepdims=True), axis), axis, keepdims)
+        shares = share(raw, array(raw, axis, keepdims=True), axis)
+        entries = choose(equal(shares, 0.0), 0.0, x)  # those that lose may be infinite
+        return sum(entries * shares, axis, keepdims)
 
     return Fused(
         name,

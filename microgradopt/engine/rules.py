@@ -147,7 +147,7 @@ class Linear(Differentiable):
     def pull(
         self, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]
     ) -> list[Any]:
-        return _pick(self.transpose(g, *args, **params), wanted)
+        return _pick(self, self.transpose(g, *args, **params), wanted)
 
     def push(
         self, tangents: Sequence[Any], out: Any, args: Sequence[Any], params: dict[str, Any]
@@ -159,11 +159,17 @@ class Linear(Differentiable):
         return self(*filled, **params)
 
 
-def _pick(cotangents: Any, wanted: Sequence[int]) -> list[Any]:
+def _pick(row: Primitive, cotangents: Any, wanted: Sequence[int]) -> list[Any]:
     """The wanted ones of a cotangent or of a tuple of them."""
     if not isinstance(cotangents, tuple):
         cotangents = (cotangents,)
-    return [cotangents[i] for i in wanted]
+    try:
+        return [cotangents[i] for i in wanted]
+    except IndexError:
+        raise UsageError(
+            f"the rule of {row.name!r} gave {len(cotangents)} cotangent(s); with several operands "
+            "it must return a tuple of one per operand"
+        ) from None
 
 
 class Multilinear(Differentiable):
@@ -241,7 +247,7 @@ class Fused(Differentiable):
         self, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]
     ) -> list[Any]:
         if callable(self.pullback):
-            return _pick(self.pullback(g, out, *args, **params), wanted)
+            return _pick(self, self.pullback(g, out, *args, **params), wanted)
         return [self.pullback[i](g, out, *args, **params) for i in wanted]
 
 
@@ -261,7 +267,7 @@ class General(Differentiable):
     def pull(
         self, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]
     ) -> list[Any]:
-        return _pick(self.pullback(g, out, *args, **params), wanted)
+        return _pick(self, self.pullback(g, out, *args, **params), wanted)
 
 
 def elementwise(
@@ -349,14 +355,22 @@ class Plain(Primitive):
     """A primitive with plain results and no derivative, such as a comparison."""
 
     def __call__(self, *args: Any, **params: Any) -> Any:
-        if any(isinstance(x, Node) for x in args):
-            args = tuple(x._raw if isinstance(x, Node) else constant(x, self) for x in args)
-        return self.compute(args, params)
+        raw: Sequence[Any] = args
+        for x in args:
+            if isinstance(x, Node):
+                raw = [y._raw if isinstance(y, Node) else constant(y, self) for y in args]
+                break
+        return self.compute(raw, params)
 
 
 def data_of(x: Any) -> Any:
     """What a node holds; anything else is itself."""
     return x._raw if isinstance(x, Node) else x
+
+
+def as_float(x: Any) -> Any:
+    """A plain number as a float, which does not promote float32; a node as it is."""
+    return x if isinstance(x, Node) else float(x)
 
 
 def shape_of(x: Any) -> tuple[int, ...]:

@@ -81,6 +81,8 @@ def test_what_is_wrong(here, capsys):
         (["shell_target:right", "--args", "nothing"], "NameError"),
         (["shell_target:right", "--order", "0"], "order must be"),
         (["microgradopt:greater"], "no derivative rule"),
+        (["shell_target:right", "--args", "1.0"], "missing a required argument: 'y'"),
+        (["shell_target:wrong", "--shapes", "2; 2"], "too many positional arguments"),
     ],
 )
 def test_calls_that_make_no_sense(here, capsys, argv, text):

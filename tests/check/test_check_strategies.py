@@ -305,11 +305,23 @@ def test_graphs_shrink_to_the_one_step_that_matters():
         "import microgradopt as mg",
         "from microgradopt.engine.graph import Primitive",
         "",
+        "cube_shrunk = Primitive.table['cube_shrunk']",
+        "",
         "def f(x0):",
-        "    return Primitive.table['cube_shrunk'](x0)",
+        "    return cube_shrunk(x0)",
         "",
         "f(1.5)",
     ])  # fmt: skip
+
+
+def test_a_row_that_is_called_like_the_function():
+    row = mg.elementwise(
+        "f", array=lambda x: x**3, partials=(lambda out, x: 3.0 * x * x,), sample=((-2.0, 2.0),)
+    )
+    expression = smallest(strategies.graphs([row]), lambda e: row in e.rows)
+    assert "row_f = Primitive.table['f']" in expression.source()
+    _, found = run_source(expression.source())
+    assert found == expression(*expression.inputs)
 
 
 def test_what_cannot_be_drawn_is_refused():

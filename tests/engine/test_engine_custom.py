@@ -94,6 +94,20 @@ def test_none_means_no_derivative():
     assert mg.hessian(lambda x: first(x, x) ** 2)(3.0) == 8.0
 
 
+def test_settings_need_no_cotangent():
+    @mg.custom_gradient
+    def scaled(x, times=2.0):
+        return x * times, lambda g: g * times
+
+    for f in (lambda x: scaled(x), lambda x: scaled(x, 3.0), lambda x: scaled(x, times=3.0)):
+        check_grads(f, X, order=2)
+    with pytest.raises(UsageError, match="tuple of 2 cotangents"):
+        mg.grad(scaled, (0, 1))(1.0, 2.0)
+    greedy = mg.custom_gradient(lambda x, y: (x * y, lambda g: (g, g, g)))
+    with pytest.raises(UsageError, match="it returned 3"):
+        mg.grad(greedy)(1.0, 2.0)
+
+
 def test_a_node_that_is_no_argument_is_refused():
     w = mg.Tensor(X, name="w")
     inner = mg.exp(w)
@@ -131,7 +145,7 @@ def test_what_pull_must_return():
         mg.sum(mg.custom_gradient(lambda *xs: (xs[0] * 1.0, pull))(*args)).backward()
 
     x = mg.Tensor(X)
-    with pytest.raises(UsageError, match=r"tuple of 2 cotangents.*returned ndarray"):
+    with pytest.raises(UsageError, match=r"tuple of 2 cotangents.*it returned 1"):
         run(lambda g: g, x, mg.Value(1.0))
     with pytest.raises(ShapeError, match=r"cotangent of shape \(2,\)"):
         run(lambda g: np.ones(2), x)
@@ -251,6 +265,15 @@ def test_another_result_the_second_time_is_refused():
     first, _ = fewer(mg.Tensor(X))
     with pytest.raises(GraphError, match="gave another result"):
         mg.sum(first).backward()
+
+
+def test_a_checkpoint_that_uses_other_nodes_the_second_time_is_refused():
+    square_sum = mg.checkpoint(lambda values: sum(v * v for v in values))
+    values = [mg.Value(1.0), mg.Value(2.0)]
+    result = square_sum(values)
+    values[0] = mg.Value(1.0)
+    with pytest.raises(GraphError, match="used other nodes"):
+        result.backward()
 
 
 def test_a_leaf_assigned_meanwhile_is_stale():

@@ -68,6 +68,17 @@ def test_infinities_put_in_on_purpose_pass():
     assert np.isfinite(scores.grad).all()
 
 
+@pytest.mark.parametrize("best", [mg.max, mg.softmax, mg.logsumexp])
+def test_infinities_that_lose_pass_in_every_mode(best):
+    def f(x):
+        return mg.sum(best(mg.where(X > 0.0, x, -np.inf), axis=1))
+
+    with mg.debug():
+        _, tangent = mg.jvp(f, (X,), (np.ones_like(X),))
+        assert np.isfinite(tangent)
+        assert np.isfinite(mg.hessian(f)(X)).all()
+
+
 def test_backward_names_the_operation_the_operand_and_the_line():
     x = mg.Tensor(np.array([4.0, 0.0]), name="x")
     with mg.debug():
@@ -150,6 +161,15 @@ def test_a_write_between_forward_and_backward_is_caught(which, mode):
     message = str(caught.value)
     assert "and is 5.0 now" in message
     assert "y = mg.sum(inner * constant * x)" in message or "inner = mg.exp(x)" in message
+
+
+def test_a_write_to_a_condition_is_caught():
+    x, chosen = mg.Tensor(X), X > 0.0
+    with mg.debug():
+        y = mg.sum(mg.where(chosen, x, 0.0))
+        chosen[0, 0] = not chosen[0, 0]
+        with pytest.raises(StaleGraphError, match=r"after 'where' had used it: entry \(0, 0\) was"):
+            y.backward()
 
 
 def test_without_debug_such_a_write_goes_unnoticed():
@@ -294,7 +314,7 @@ def test_a_long_run_forgets_dead_graphs(monkeypatch):
                 y = mg.tanh(y * 1.5)
             y.backward()
         assert len(debugger._records) <= 200
-        assert "kept = [w * 2.0]" in debugger.line_of(kept[0])
+        assert "kept = [w * 2.0]" in debugger._line_of(kept[0])
 
 
 def test_dead_graphs_are_freed_at_the_end():

@@ -189,6 +189,13 @@ def test_axes_are_checked_and_made_positive():
         check_axis(3, 3, "f")
 
 
+def test_a_transpose_gives_one_cotangent_per_operand():
+    joined = mg.linear("joined_sum", array=np.add, transpose=lambda g, x, y: g)
+    x = mg.Tensor([1.0, 2.0])
+    with pytest.raises(UsageError, match=r"'joined_sum' gave 1 cotangent\(s\).*one per operand"):
+        mg.sum(joined(x, x)).backward()
+
+
 def test_structures_are_taken_apart_and_put_together():
     tree = {"b": [1.0, (2.0, None)], "a": {"z": 3.0}, "e": [], "n": None}
     assert leaves(tree) == [1.0, 2.0, 3.0]

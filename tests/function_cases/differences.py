@@ -34,7 +34,7 @@ for n, axis in ((1, -1), (2, 1), (0, 0), (3, 1), (1, 0), (5, 1)):
 add("diff", np.diff, np.zeros((0, 2)), axis=0)
 for label, ends in (
     ("prepend", {"prepend": 1.5}), ("both", {"prepend": -0.5, "append": 2.0}),
-    ("arrays", {"append": [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]}),
+    ("arrays", {"append": [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]}), ("none", {"n": 0, "append": 2.0}),
 ):  # fmt: skip
     both("diff", label, lambda f, x, e=ends: f(x, **e, axis=0 if "prepend" in e else 1),
          normal(2, 3))  # fmt: skip

@@ -31,6 +31,8 @@ for name, theirs in [("var", np.var), ("std", np.std)]:
     for ddof in (1, 0.5):
         add(name, theirs, X, axis=0, ddof=ddof)
         add(name, theirs, normal(4), ddof=ddof)
+add_call("std", "ddof differentiated", lambda x, d: mg.std(x, ddof=d),
+         lambda x, d: np.std(x, ddof=d), normal(4), 1.0)  # fmt: skip
 for name, theirs in [("sum", np.sum), ("prod", np.prod)]:
     add(name, theirs, np.zeros((0, 3)), axis=0)
     add(name, theirs, np.zeros((2, 0)), axis=1, keepdims=True)
@@ -60,6 +62,7 @@ for order in (None, 1, 2, 3, 0.5, -1, -2.5, np.inf, -np.inf, 0):
     add("norm", np.linalg.norm, normal(4), ord=order)
     add("norm", np.linalg.norm, normal(3, 2), ord=order, axis=-1)
     add("norm", np.linalg.norm, normal(3, 2), ord=order, axis=0, keepdims=True)
+add_call("norm", "ord differentiated", mg.norm, np.linalg.norm, normal(4), 2.5)
 add("norm", np.linalg.norm, X)
 add("norm", np.linalg.norm, normal(3, 2), ord="fro")
 add("norm", np.linalg.norm, X, ord="fro", axis=(0, 2))

@@ -47,6 +47,8 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
         raise UsageError(f"diff: n counts how often to take differences, got {n}")
     axis = check_axis(axis, ndim(x), "diff")
     x = _array(x)
+    if n == 0:
+        return x  # without what is to be put at its ends, as in NumPy
     if prepend is not None or append is not None:
         single = tuple(1 if i == axis else m for i, m in enumerate(shape_of(x)))
         parts = without_promotion([p for p in (prepend, x, append) if p is not None])
