@@ -299,6 +299,17 @@ def test_a_fused_kernel_has_the_value_of_its_composite(row):
         np.testing.assert_allclose(row(*args, **params), row.composite(*args, **params), rtol=1e-13)
 
 
+@pytest.mark.parametrize("row", [r for r in ROWS if r.adds], ids=lambda r: r.name)
+def test_adding_in_place_is_adding_the_transpose(row):
+    rng = _rng(row)
+    for (x,), params in samples(row, rng):
+        g = rng.normal(size=np.shape(row(x, **params)))
+        total = rng.normal(size=x.shape)
+        expected = total + row.transpose(g, x, **params)
+        row.adds(total, g, **params)
+        np.testing.assert_allclose(total, expected, rtol=1e-14)
+
+
 # Wrong rules must be caught
 
 

@@ -12,8 +12,8 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ContextDecorator
+from linecache import getline
 from os.path import dirname
-from traceback import FrameSummary, format_list
 from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
@@ -271,7 +271,9 @@ def _users_line() -> Line:
 
 def _text(line: Line) -> str:
     """A line as a traceback shows it."""
-    return "\n" + format_list([FrameSummary(*line)])[0].rstrip()
+    file, number, function = line
+    code = getline(file, number).strip()
+    return f'\n  File "{file}", line {number}, in {function}' + (f"\n    {code}" if code else "")
 
 
 def _warn(message: str) -> None:

@@ -12,14 +12,13 @@ from operator import attrgetter
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from microgradopt.engine.modes import PAUSED, in_progress, paused
 from microgradopt.engine.quiet import in_ieee, restore, silence
 from microgradopt.errors import DTypeError, GraphError, ShapeError, StaleGraphError, UsageError
 
-Array: TypeAlias = npt.NDArray[Any]
-Raw: TypeAlias = float | Array  # data outside any graph
+Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+Raw: TypeAlias = "float | Array"  # data outside any graph
 
 tick = itertools.count(1).__next__  # the counter; drawing a number is atomic
 

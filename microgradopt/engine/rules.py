@@ -35,6 +35,8 @@ Rule = Callable[..., Any]
 class Differentiable(Primitive):
     """A primitive with a rule. Final subclasses say how the rule gives the two modes."""
 
+    adds: Rule | None = None  # see Linear
+
     def pull(
         self, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]
     ) -> list[Any]:
@@ -137,12 +139,16 @@ class Linear(Differentiable):
     """Linear in all operands together, such as a sum, a reshape or a concatenation.
 
     ``transpose(g, *args, **params)`` gives the cotangent, or a tuple of one per operand; of
-    ``args`` it may use the shapes only.
+    ``args`` it may use the shapes only. Where a cotangent is mostly zeros, ``adds(total, g,
+    **params)`` may add it to the cotangents that the only operand has already, an array, in place.
     """
 
-    def __init__(self, name: str, *, transpose: Rule, **declared: Any) -> None:
+    def __init__(
+        self, name: str, *, transpose: Rule, adds: Rule | None = None, **declared: Any
+    ) -> None:
         super().__init__(name, **declared)
         self.transpose = transpose
+        self.adds = adds
 
     def pull(
         self, g: Any, out: Any, args: Sequence[Any], params: dict[str, Any], wanted: Sequence[int]

@@ -160,6 +160,9 @@ class Sweep:
         op: Any = node.op
         params = node.params
         if not self.lift:
+            if op.adds is not None and args[0] in self.summed:
+                op.adds(self.table[args[0]], g, **params)
+                return
             if op.saves:
                 saved = node._b if node._b is not None else op.forward(raw, params)[1]
                 params = {**params, "saved": saved}

@@ -251,3 +251,23 @@ def test_structures_with_nothing_in_some_places():
     y, pull = mg.vjp(lambda x: (x * 2.0, None, {"also": x * x}), 3.0)
     assert y == (6.0, None, {"also": 9.0})
     assert pull((1.0, None, {"also": 1.0})) == (8.0,)
+
+
+def test_many_pieces_of_one_array_add_up():
+    x = mg.Tensor(np.arange(12.0).reshape(4, 3))
+    keys = [0, 1, (slice(None), 2), np.array([3, 3, 0]), x.data > 5.0, (1, 1), 0, -1, ...]
+    pieces = [mg.sum(x[key] * (k + 1.0)) for k, key in enumerate(keys)]
+    total = pieces[0]
+    for piece in pieces[1:]:
+        total = total + piece
+    expected = np.zeros((4, 3))
+    for k, key in enumerate(keys):
+        np.add.at(expected, key, k + 1.0)
+    for _ in range(2):
+        x.zero_grad()
+        total.backward()
+        np.testing.assert_array_equal(x.grad, expected)
+    narrow = mg.Tensor(np.ones((3, 2), np.float32))
+    mg.sum(mg.stack([narrow[i % 3] * narrow[0] for i in range(6)])).backward()
+    np.testing.assert_array_equal(narrow.grad, [[8.0, 8.0], [2.0, 2.0], [2.0, 2.0]])
+    assert narrow.grad.dtype == np.float32

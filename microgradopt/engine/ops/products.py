@@ -1,6 +1,5 @@
 """Multilinear primitives: products of matrices and sums of products, for every NumPy shape."""
 
-import string
 from collections.abc import Sequence
 from types import EllipsisType
 from typing import Any
@@ -35,6 +34,8 @@ __all__ = [
     "cross", "diagonal", "dot", "einsum", "inner", "kron", "matmul", "matvec", "outer",
     "tensordot", "trace", "vdot", "vecdot", "vecmat",
 ]  # fmt: skip
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # einsum's, in NumPy's order
 
 
 def _left(g: Any, x: Any, y: Any) -> Any:
@@ -300,16 +301,15 @@ def _as_string(operands: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
 
 def _term(labels: Any) -> str:
     """Labels given as numbers, as letters."""
-    letters = string.ascii_uppercase + string.ascii_lowercase
     if not isinstance(labels, (list, tuple)) or not all(
-        isinstance(n, EllipsisType) or (isinstance(n, int) and 0 <= n < len(letters))
+        isinstance(n, EllipsisType) or (isinstance(n, int) and 0 <= n < len(LETTERS))
         for n in labels
     ):
         raise UsageError(
             "einsum: the first argument is the subscripts string, or every operand is followed by "
-            f"its labels, a list of ints from 0 to {len(letters) - 1}; got {labels!r} there"
+            f"its labels, a list of ints from 0 to {len(LETTERS) - 1}; got {labels!r} there"
         )
-    return "".join("..." if n is Ellipsis else letters[n] for n in labels)
+    return "".join("..." if n is Ellipsis else LETTERS[n] for n in labels)
 
 
 def _labels(subscripts: str, operands: Sequence[Any]) -> tuple[list[str], str]:
@@ -320,7 +320,7 @@ def _labels(subscripts: str, operands: Sequence[Any]) -> tuple[list[str], str]:
         raise UsageError(
             f"einsum: {subscripts!r} names {len(inputs)} operand(s), {len(operands)} were given"
         )
-    spare = [c for c in string.ascii_letters if c not in subscripts]
+    spare = [c for c in LETTERS if c not in subscripts]
     widths = [ndim(x) - len(t.replace("...", "")) for t, x in zip(inputs, operands)]
     for t, x, width in zip(inputs, operands, widths):
         if width < 0 or (width and "..." not in t):

@@ -310,11 +310,20 @@ def _scatter(g: Any, key: Any, shape: tuple[int, ...]) -> Any:
     return out
 
 
+def _add_entries(total: Any, g: Any, key: Any) -> None:
+    """What scattering adds, without an array of zeros for each piece of many."""
+    if _may_repeat(key):
+        np.add.at(total, key, g)
+    else:
+        total[key] += g
+
+
 index_row: Linear = Linear(
     "index",
     symbol="[ ]",
     array=lambda x, key: x[key],
     transpose=lambda g, x, key: scatter_row(g, key=key, shape=shape(x)),
+    adds=_add_entries,
     sample=lambda rng: [
         ((rng.normal(size=(4, 3)),), {"key": key})
         for key in (
