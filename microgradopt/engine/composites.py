@@ -81,9 +81,11 @@ def _logsumexp(x: Any, axis: Any) -> Any:
 
 def _log_total(x: Any, axis: Any) -> Any:
     top = _peak(x, axis)
-    total = log(sum(exp(x - top), axis, keepdims=True)) + top
-    finite = isfinite(total)
-    return total if np.all(finite) else where(finite, total, max(x, axis, keepdims=True))
+    total = sum(exp(x - top), axis, keepdims=True)
+    finite = isfinite(log(data_of(total)))
+    if np.all(finite):
+        return log(total) + top
+    return where(finite, log(where(finite, total, 1.0)) + top, max(x, axis, keepdims=True))
 
 
 def _pull_logsumexp(g: Any, out: Any, x: Any, axis: Any) -> Any:

@@ -328,3 +328,12 @@ def test_dead_graphs_are_freed_at_the_end():
         assert sys.getrefcount(x) <= before + 1  # debug's own inputs
     finally:
         gc.enable()
+
+
+def test_what_is_infinite_by_policy_raises_no_alarm():
+    x = np.full(2, -np.inf)
+    with mg.debug():
+        assert mg.jvp(mg.logsumexp, (x,), (np.array([1.0, 2.0]),))[1] == 1.5
+        masked = np.where(X > 0.0, X, -np.inf)
+        mg.hessian(lambda t: mg.sum(mg.logsumexp(t, 1)))(masked)
+        mg.hessian(lambda t: mg.sum(mg.max(t, 1)))(masked)
