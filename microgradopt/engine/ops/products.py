@@ -223,7 +223,9 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The entries (i, i + offset) of two axes, as the last axis; as numpy.diagonal."""
     if ndim(x) < 2:
         raise ShapeError(f"diagonal: needs at least 2 dimensions, got shape {shape(x)}")
-    y = moveaxis(x, (axis1, axis2), (-2, -1))
+    last = (ndim(x) - 2, ndim(x) - 1)
+    in_place = check_axis((axis1, axis2), ndim(x), "diagonal") == last
+    y = x if in_place else moveaxis(x, (axis1, axis2), last)
     rows, columns = shape(y)[-2:]
     start = (max(-offset, 0), max(offset, 0))
     steps = np.arange(max(min(rows - start[0], columns - start[1]), 0))
