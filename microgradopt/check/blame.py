@@ -10,6 +10,7 @@ from microgradopt.check.numeric import Flat, Leaves
 from microgradopt.check.suspicions import Case, Suspected, suspect
 from microgradopt.engine.graph import Node, ancestors
 from microgradopt.engine.rules import data_of
+from microgradopt.engine.structure import of_places
 
 USES = 50  # of one row that are looked at, in the order in which they were made
 TIES = {"maximum", "minimum", "fmax", "fmin", "max", "min", "sort"}
@@ -67,14 +68,8 @@ def _again(node: Node) -> tuple[Flat, Leaves, list[int]]:
     op: Any = node.op
     raw = [data_of(x) for x in node.args]
     places = [i for i, x in enumerate(node.args) if isinstance(x, Node) and x.requires_grad]
-
-    def f(values: Leaves) -> Leaves:
-        full = list(raw)
-        for i, value in zip(places, values, strict=True):
-            full[i] = value
-        return [op(*full, **node.params)]
-
-    return f, [raw[i] for i in places], places
+    of_chosen = of_places(op, raw, places, node.params)
+    return lambda values: [of_chosen(*values)], [raw[i] for i in places], places
 
 
 def _described(node: Node) -> str:

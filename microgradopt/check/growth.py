@@ -25,7 +25,7 @@ from microgradopt.check.expressions import (
 )
 from microgradopt.engine.graph import Primitive
 from microgradopt.engine.quiet import quietly
-from microgradopt.engine.rules import Elementwise, Linear, Multilinear
+from microgradopt.engine.rules import Elementwise, Linear, Multilinear, is_floating
 
 __all__ = ["Growth"]
 
@@ -171,7 +171,7 @@ class Growth:
             if name is not None and _takes(row, self.data[name], params):
                 return [name], params
         fit = self._free_operand if free else self._sample_operand
-        return [fit(c, x) if _is_floating(x) else x for c, x in zip(choices, args)], params
+        return [fit(c, x) if is_floating(x) else x for c, x in zip(choices, args)], params
 
     def _free_operand(self, choice: Choice, like: Any) -> Any:
         """A variable of the sample's shape, or a new one."""
@@ -256,7 +256,7 @@ def _suits(row: Primitive, args: Sequence[Any], params: dict[str, Any]) -> bool:
         return bool(np.all(np.abs(row.kinks(*args, **params)) > MARGIN))
     if isinstance(row, (Elementwise, Linear, Multilinear)):
         return True
-    places = [(i, k) for i, x in enumerate(args) if _is_floating(x) for k in range(np.size(x))]
+    places = [(i, k) for i, x in enumerate(args) if is_floating(x) for k in range(np.size(x))]
     return all(_smooth(row, args, params, i, k) for i, k in places)
 
 
@@ -278,10 +278,6 @@ def _takes(row: Primitive, data: Any, params: dict[str, Any]) -> bool:
     except (ValueError, IndexError, TypeError):
         return False
     return True
-
-
-def _is_floating(x: Any) -> bool:
-    return isinstance(x, float) or (isinstance(x, np.ndarray) and x.dtype.kind == "f")
 
 
 def _rounded(x: Any) -> Any:

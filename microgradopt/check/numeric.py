@@ -23,11 +23,8 @@ Line: TypeAlias = Callable[[Any], Any]  # a number as a function of one number, 
 METHODS = ("central", "complex", "taylor")
 FIRST_STEP = 0.1  # of the input's scale
 SHRINK = 3.0
-FEWEST_STEPS, STEPS, MOST_STEPS = (
-    4,
-    9,
-    22,
-)  # the last where the first do not settle: near a kink or an edge
+FEWEST_STEPS, STEPS = 4, 9
+MOST_STEPS = 22  # where the others do not settle: near a kink or an edge
 COLUMNS = 8  # of the table of extrapolations
 IMAGINARY_STEP = 1e-30  # of the input's scale; its square vanishes beside 1
 SMALLEST = 1e3 * float(np.finfo(np.float64).tiny)

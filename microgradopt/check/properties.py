@@ -7,12 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from microgradopt.check.expressions import literal
 from microgradopt.check.gradients import check_grads
 from microgradopt.check.strategies import arrays, numbers
-from microgradopt.engine.graph import Node
+from microgradopt.engine.rules import is_floating
 from microgradopt.engine.structure import leaves
 from microgradopt.errors import UsageError
 
@@ -162,13 +160,9 @@ def _differentiated(
     call: Callable[[Arguments], Any], arguments: Arguments
 ) -> tuple[list[Any], Callable[..., Any]]:
     """The arguments made of floats, and the function of these alone."""
-    names = [name for name, x in arguments.items() if any(map(_is_floating, leaves(x)))]
+    names = [name for name, x in arguments.items() if any(map(is_floating, leaves(x)))]
 
     def of_chosen(*values: Any) -> Any:
         return call({**arguments, **dict(zip(names, values))})
 
     return [arguments[name] for name in names], of_chosen
-
-
-def _is_floating(x: Any) -> bool:
-    return isinstance(x, (float, Node)) or (isinstance(x, np.ndarray) and x.dtype.kind == "f")

@@ -10,6 +10,7 @@ from microgradopt.check.gradients import examine
 from microgradopt.check.numeric import Leaves, Phi, scale
 from microgradopt.engine.graph import Primitive, constant
 from microgradopt.engine.rules import Differentiable, Elementwise, data_of
+from microgradopt.engine.structure import of_places
 from microgradopt.errors import GradientError, UsageError
 from microgradopt.randomness import RandomSource, as_generator
 
@@ -172,10 +173,4 @@ def of_differentiable(
         if rule is not None and np.asarray(x).dtype.kind == "f"
     ]  # fmt: skip
 
-    def of_chosen(*values: Any) -> Any:
-        full = list(args)
-        for i, value in zip(places, values, strict=True):
-            full[i] = value
-        return primitive(*full, **params)
-
-    return of_chosen, [args[i] for i in places]
+    return of_places(primitive, args, places, params), [args[i] for i in places]

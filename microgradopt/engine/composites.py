@@ -25,14 +25,23 @@ from microgradopt.engine.ops.elementwise import (
     logical_or,
     maximum,
     minimum,
+    not_equal,
     softplus,
     where,
 )
-from microgradopt.engine.ops.shapes import astype, index, ndim, ravel, reshape, sum
+from microgradopt.engine.ops.indexing import flat_or_along, take_along_axis
+from microgradopt.engine.ops.shapes import astype, index, ndim, reshape, sum
 from microgradopt.engine.ops.ufuncs import ceil, floor, rint
 from microgradopt.engine.quiet import quietly
 from microgradopt.engine.reductions import axes_of, count, in_front, kept_shape, max, share
-from microgradopt.engine.rules import Fused, General, check_axis, data_of, shape_of as shape
+from microgradopt.engine.rules import (
+    Fused,
+    General,
+    check_axis,
+    data_of,
+    is_floating_array,
+    shape_of as shape,
+)
 from microgradopt.errors import UsageError
 
 __all__ = [
@@ -49,7 +58,7 @@ def stop_gradient(x: Any) -> Any:
 
 def floating(x: Any) -> Any:
     """Raw data as a floating-point array, where a formula needs one; nodes as they are."""
-    if isinstance(x, Node) or (isinstance(x, np.ndarray) and x.dtype.kind == "f"):
+    if isinstance(x, Node) or is_floating_array(x):
         return x
     return np.asarray(x, np.float64)
 
@@ -179,14 +188,8 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
 
 def sort(x: Any, axis: int | None = -1) -> Any:
     """The entries in ascending order along ``axis``, flattened when it is None; a stable sort."""
-    x = floating(x)
-    if axis is None:
-        x, axis = ravel(x), 0
-    axis = check_axis(axis, ndim(x), "sort")
-    order = np.argsort(data_of(x), axis=axis, kind="stable")
-    grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in shape(x))])
-    grid[axis] = order
-    return index(x, tuple(grid))
+    x, axis = flat_or_along(floating(x), axis, "sort")
+    return take_along_axis(x, np.argsort(data_of(x), axis=axis, kind="stable"), axis)
 
 
 # Quantiles
@@ -199,9 +202,9 @@ def _order_statistics(x: Any, places: Any) -> Any:
 def _pull_order(g: Any, out: Any, x: Any, places: Any) -> Any:
     total: Any = 0.0
     for k in range(len(places)):  # one at a time: a table of all would not fit
-        ties = equal(x, index(out, slice(k, k + 1)))
-        part = ties / sum(1.0 * ties, 0, keepdims=True)
-        total = total + where(ties, index(g, slice(k, k + 1)) * part, 0.0)
+        this = slice(k, k + 1)
+        part = share(x, index(out, this), 0)
+        total = total + where(not_equal(part, 0.0), index(g, this) * part, 0.0)
     return total
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +15,18 @@ import numpy as np
 from microgradopt.engine import graph
 from microgradopt.engine.graph import Node, describe, reach, tick
 from microgradopt.engine.modes import no_grad, paused, recording
-from microgradopt.engine.ops.shapes import astype, concatenate, index, ravel, reshape
-from microgradopt.engine.rules import Differentiable, General, as_value, data_of, shape_of
+from microgradopt.engine.ops.arranging import split
+from microgradopt.engine.ops.shapes import astype, concatenate, ravel, reshape
+from microgradopt.engine.rules import (
+    Differentiable,
+    General,
+    as_value,
+    data_of,
+    is_floating_array,
+    shape_of,
+)
 from microgradopt.engine.structure import aligned, leaves, map_structure, rebuild
-from microgradopt.engine.sweeps import pullback, pushforward
+from microgradopt.engine.sweeps import gathered, pullback, pushforward
 from microgradopt.errors import GraphError, UsageError
 
 __all__ = ["checkpoint", "custom_gradient"]
@@ -76,7 +83,7 @@ class _WholeFunction(Differentiable):
 
     def _plain_leaf(self, x: Any) -> Any:
         data = data_of(x)
-        if isinstance(data, np.ndarray) and data.dtype.kind == "f":
+        if is_floating_array(data):
             return data.copy()
         if isinstance(data, (int, float, np.floating, np.integer)):
             return float(data)
@@ -100,8 +107,7 @@ def _unpack(packed: Any, like: Any) -> Any:
     parts = leaves(like)
     if len(parts) == 1:
         return rebuild(like, [_in_form(packed, parts[0])])
-    ends = np.cumsum([0, *map(np.size, parts)]).tolist()
-    cuts = [index(packed, slice(a, b)) for a, b in pairwise(ends)]
+    cuts = split(packed, np.cumsum([np.size(x) for x in parts[:-1]]).tolist())
     return rebuild(like, [_in_form(cut, x) for cut, x in zip(cuts, parts, strict=True)])
 
 
@@ -287,11 +293,8 @@ class _ComputedTwice(_WholeFunction):
     ) -> list[Any]:
         call: _Call = params["_call"]
         result, since = self._replay(call)
-        cotangents = leaves(_unpack(g, call.result))
-        seeds: dict[Node, Any] = {}
-        for y, c in zip(result, cotangents, strict=True):
-            if isinstance(y, Node):
-                seeds[y] = seeds[y] + c if y in seeds else c
+        pairs = zip(result, leaves(_unpack(g, call.result)), strict=True)
+        seeds = gathered((y, c) for y, c in pairs if isinstance(y, Node))
         found = pullback(seeds, lift=isinstance(out, Node), since=since)
         return [found[call.operands[i]] for i in wanted]
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from microgradopt.engine import derive, graph, sweeps
 from microgradopt.engine.graph import Array, Node, Primitive, attach, describe, reach
-from microgradopt.engine.rules import Elementwise, Linear, data_of
+from microgradopt.engine.rules import Elementwise, Linear, data_of, is_floating
 from microgradopt.engine.structure import leaves
 from microgradopt.engine.sweeps import tangent
 from microgradopt.engine.value import Value
@@ -186,21 +186,13 @@ def _named(inputs: Sequence[Any]) -> Iterator[tuple[Node, str]]:
 
 def _worse(new: Any, old: Sequence[Any]) -> Any:
     """Where ``new`` has a NaN, or an infinity though there is none in ``old``; else None."""
-    if not _is_number(new) or np.isfinite(new).all():
+    if not is_floating(new) or np.isfinite(new).all():
         return None
     if np.isnan(new).any():
         return _first(np.isnan(new))
-    if any(_is_number(x) and np.isinf(x).any() for x in old):
+    if any(is_floating(x) and np.isinf(x).any() for x in old):
         return None
     return _first(np.isinf(new))
-
-
-def _is_number(x: Any) -> bool:
-    return isinstance(x, float) or _is_array(x)
-
-
-def _is_array(x: Any) -> bool:
-    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
 
 
 def _first(truth: Any) -> tuple[int, ...]:
@@ -220,7 +212,7 @@ def _refuse_nonfinite_result(
     if where is None:
         return
     for x in operands:
-        if _is_number(data_of(x)) and np.isnan(data_of(x)).any():
+        if is_floating(data_of(x)) and np.isnan(data_of(x)).any():
             at = _first(np.isnan(data_of(x)))
             raise NonFiniteError(
                 f"{_called(x)} came into the graph with NaN, at entry {_place(at)}; "

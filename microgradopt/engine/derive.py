@@ -16,9 +16,10 @@ from microgradopt.engine.graph import Node, attach, describe
 from microgradopt.engine.modes import in_progress, level, paused, recording
 from microgradopt.engine.ops.shapes import reshape, stack
 from microgradopt.engine.rules import alias, data_of, shape_of
-from microgradopt.engine.structure import aligned, leaves, map_structure, rebuild
+from microgradopt.engine.structure import aligned, leaves, map_structure, of_places, rebuild
 from microgradopt.engine.sweeps import (
     as_input,
+    gathered,
     own,
     pullback,
     pushforward,
@@ -62,10 +63,8 @@ class Trace:
     def pull(self, cotangents: Sequence[Any], late: bool = False) -> list[Any]:
         """Cotangents of the results → cotangents of the inputs; ``late``, after the transform."""
         taken = late and in_progress(self.bit)  # by another one, whose bit has to stay
-        seeds: dict[Node, Any] = {}
-        for y, c in zip(self.outs, cotangents):
-            if isinstance(y, Node) and y._bits & self.bit:
-                seeds[y] = seeds[y] + c if y in seeds else c
+        pairs = zip(self.outs, cotangents)
+        seeds = gathered((y, c) for y, c in pairs if isinstance(y, Node) and y._bits & self.bit)
         lift = self.lift or any(isinstance(c, Node) for c in cotangents)
         with level(self.bit):
             found = pullback(seeds, self.bit, lift=lift, wanted=set(self.inputs))
@@ -134,13 +133,7 @@ def _select(
             )
     places = [i % len(args) for i in chosen]
 
-    def of_chosen(*values: Any) -> Any:
-        full = list(args)
-        for i, value in zip(places, values):
-            full[i] = value
-        return f(*full, **options)
-
-    return of_chosen, [args[i] for i in places]
+    return of_places(f, args, places, options), [args[i] for i in places]
 
 
 def _as_asked(argnums: int | Sequence[int], results: list[Any]) -> Any:

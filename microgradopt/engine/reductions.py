@@ -18,6 +18,7 @@ from microgradopt.engine.ops.elementwise import (
     sqrt,
     where as choose,
 )
+from microgradopt.engine.ops.indexing import flat_or_along, in_dtype_of
 from microgradopt.engine.ops.running import (
     cumprod_row,
     float_dtype,
@@ -26,7 +27,6 @@ from microgradopt.engine.ops.running import (
     running_min_row,
 )
 from microgradopt.engine.ops.shapes import (
-    astype,
     broadcast_to,
     concatenate,
     cumsum,
@@ -34,7 +34,6 @@ from microgradopt.engine.ops.shapes import (
     moveaxis,
     ndim,
     number,
-    ravel,
     reshape,
     sum,
     taking_part,
@@ -276,12 +275,8 @@ def _extreme_from(
         )
     entries = in_front(taking_part(x, None, where, beyond, row.name), axis, row.name)
     one_more = broadcast_to(number(initial, row.name), (1, *shape(entries)[1:]))
-    out = row(concatenate([entries, _in_dtype_of(entries, one_more)]), axis=0, keepdims=False)
+    out = row(concatenate([entries, in_dtype_of(entries, one_more)]), axis=0, keepdims=False)
     return reshape(out, kept_shape(x, axis)) if keepdims else out
-
-
-def _in_dtype_of(like: Any, x: Any) -> Any:
-    return x if float_dtype(x) == float_dtype(like) else astype(x, float_dtype(like))
 
 
 @quietly
@@ -313,14 +308,9 @@ def prod(
 # Running reductions
 
 
-def _flat_or(x: Any, axis: int | None, user: str) -> tuple[Any, int]:
-    """A running reduction's operand and axis; without an axis it runs over the flattened array."""
-    return (ravel(x), 0) if axis is None else (x, check_axis(axis, ndim(x), user))
-
-
 def cumprod(x: Any, axis: int | None = None, *, dtype: Any = None) -> Any:
     """The running product along ``axis``, its derivatives exact with zeros; as numpy.cumprod."""
-    x, axis = _flat_or(taking_part(x, dtype, True, 1.0, "cumprod"), axis, "cumprod")
+    x, axis = flat_or_along(taking_part(x, dtype, True, 1.0, "cumprod"), axis, "cumprod")
     return moveaxis(cumprod_row(moveaxis(x, axis, 0)), 0, axis)
 
 
@@ -343,7 +333,7 @@ def cumulative_prod(
 def _only_axis(x: Any, axis: int | None, user: str) -> tuple[Any, int]:
     if axis is None and ndim(x) > 1:
         raise ShapeError(f"{user}: an operand of {ndim(x)} dimensions needs an axis")
-    return _flat_or(x, axis, user)
+    return flat_or_along(x, axis, user)
 
 
 def _from_first(out: Any, axis: int, first: float, included: bool) -> Any:

@@ -379,6 +379,16 @@ def as_float(x: Any) -> Any:
     return x if isinstance(x, Node) else float(x)
 
 
+def is_floating_array(x: Any) -> bool:
+    """Whether it is a plain array of floats."""
+    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+
+
+def is_floating(x: Any) -> bool:
+    """Whether it can be differentiated by: a node, a float, or an array of floats."""
+    return isinstance(x, (Node, float)) or is_floating_array(x)
+
+
 def shape_of(x: Any) -> tuple[int, ...]:
     """The shape of a float (``()``), an array or a node."""
     data = x._raw if isinstance(x, Node) else x

@@ -1,6 +1,6 @@
 """Nested lists, tuples and dicts of numbers and arrays, taken apart and put together again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -54,3 +54,17 @@ def map_structure(f: Callable[[Any], Any], tree: Any) -> Any:
     if isinstance(tree, (list, tuple)):
         return type(tree)(map_structure(f, branch) for branch in tree)
     return f(tree)
+
+
+def of_places(
+    f: Callable[..., Any], args: Sequence[Any], places: Sequence[int], options: dict[str, Any]
+) -> Callable[..., Any]:
+    """``f`` as a function of the arguments at some ``places`` alone; the others stay."""
+
+    def of_chosen(*values: Any) -> Any:
+        full = list(args)
+        for i, value in zip(places, values, strict=True):
+            full[i] = value
+        return f(*full, **options)
+
+    return of_chosen

@@ -4,7 +4,7 @@ Both run on raw floats and arrays, or lifted: on nodes, so that the result is a 
 """
 
 import threading
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from microgradopt.engine.rules import (
     data_of,
     evaluate,
     fit,
+    is_floating,
     shape_of,
     unbroadcast,
 )
@@ -115,6 +116,14 @@ def pullback(
     for leaf in leaves:
         found[leaf] = table[leaf]
     return found
+
+
+def gathered(pairs: Iterable[tuple[Node, Any]]) -> dict[Node, Any]:
+    """Nodes with their cotangents, which add up where a node comes more than once."""
+    seeds: dict[Node, Any] = {}
+    for node, c in pairs:
+        seeds[node] = seeds[node] + c if node in seeds else c
+    return seeds
 
 
 def _pull_one_by_one(node: Node, g: float, table: dict[Node, Any]) -> None:
@@ -208,12 +217,8 @@ def _fitted(c: Any, x: Node, op: Primitive) -> Any:
 def _with_composite(op: Fused, args: Sequence[Any], params: dict[str, Any], bit: int) -> Any:
     """The composite of a fused row on fresh inputs: (its result, the inputs)."""
     with recording():
-        inputs = [as_input(x, bit) if _is_differentiable(x) else x for x in args]
+        inputs = [as_input(x, bit) if is_floating(x) else x for x in args]
         return op.composite(*inputs, **params), inputs
-
-
-def _is_differentiable(x: Any) -> bool:
-    return isinstance(x, (Node, float)) or (isinstance(x, np.ndarray) and x.dtype.kind == "f")
 
 
 def _pull_composite(
@@ -284,11 +289,12 @@ def _push_transposed(
     anything = np.cos(np.arange(1.0, like.size + 1.0)).reshape(like.shape).astype(like.dtype)
     with level() as bit, recording():
         g = as_input(anything, bit)
-        seeds: dict[Node, Any] = {}
-        for i, found in zip(moved, op.pull(g, out, operands, params, moved)):
-            if isinstance(found, Node):  # else it is 0
-                c = unbroadcast(found, shape_of(operands[i]))
-                seeds[c] = seeds[c] + ts[i] if c in seeds else ts[i]
+        found = op.pull(g, out, operands, params, moved)
+        seeds = gathered(
+            (unbroadcast(c, shape_of(operands[i])), ts[i])
+            for i, c in zip(moved, found)
+            if isinstance(c, Node)  # else it is 0
+        )
         return pullback(seeds, bit, lift=lift, wanted={g}).get(g)
 
 

@@ -12,15 +12,23 @@ on none of the vectors of such a group, has its derivative all the same; anythin
 """
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from microgradopt.engine.graph import Node
+from microgradopt.engine.ops.arranging import split
 from microgradopt.engine.ops.elementwise import absolute, exp, less_equal, where
+from microgradopt.engine.ops.indexing import tril
 from microgradopt.engine.ops.products import diagonal
-from microgradopt.engine.ops.shapes import concatenate, expand_dims, index, ndim, reshape, swapaxes
+from microgradopt.engine.ops.shapes import (
+    concatenate,
+    expand_dims,
+    index,
+    matrix_transpose as flipped,
+    ndim,
+    reshape,
+)
 from microgradopt.engine.rules import Fused, General, Plain, data_of, shape_of as shape
 from microgradopt.errors import DTypeError, LinAlgError, ShapeError
 
@@ -74,30 +82,19 @@ def as_square(x: Any, user: str) -> Any:
 # Pieces of matrices
 
 
-def flipped(x: Any) -> Any:
-    """The transpose of each matrix."""
-    return swapaxes(x, -1, -2)
-
-
-def lower(x: Any, k: int = 0) -> Any:
-    """The entries on and below the k-th diagonal, 0 above."""
-    m, n = shape(x)[-2:]
-    return where(np.tri(m, n, k, dtype=bool), x, 0.0)
-
-
 def mirrored(x: Any) -> Any:
     """The symmetric matrix of which only the lower triangle is read."""
-    return lower(x) + flipped(lower(x, -1))
+    return tril(x) + flipped(tril(x, -1))
 
 
 def _folded(x: Any) -> Any:
     """The transpose of :func:`mirrored`: what a lower triangle gets that stands for both."""
-    return lower(x) + lower(flipped(x), -1)
+    return tril(x) + tril(flipped(x), -1)
 
 
 def _halved(x: Any) -> Any:
     """The lower triangle with half of the diagonal."""
-    return 0.5 * (lower(x) + lower(x, -1))
+    return 0.5 * (tril(x) + tril(x, -1))
 
 
 def columns(x: Any, start: int, stop: int) -> Any:
@@ -112,8 +109,7 @@ def rows(x: Any, start: int, stop: int) -> Any:
 
 def parts(packed: Any, *heights: int) -> list[Any]:
     """The blocks of rows of a packed result, from the top."""
-    ends = np.cumsum([0, *heights]).tolist()
-    return [rows(packed, a, b) for a, b in pairwise(ends)]
+    return split(packed, np.cumsum(heights[:-1]).tolist(), axis=-2)
 
 
 def _used(x: Any) -> Any:
@@ -464,7 +460,7 @@ def _qr(x: Any) -> Any:
 def _pull_qr(g: Any, out: Any, x: Any) -> Any:
     m, n = shape(x)[-2:]
     (q, r), (gq, gr) = parts(out, m, n), parts(g, m, n)
-    inner = r @ lower(flipped(gr)) - flipped(gq) @ q
+    inner = r @ tril(flipped(gr)) - flipped(gq) @ q
     return flipped(solve_row(r, flipped(gq + q @ mirrored(inner))))
 
 
