@@ -2,38 +2,152 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
-import numpy as np
-
-from microgradopt.engine.graph import Array, Node, describe
-from microgradopt.errors import DTypeError, NonFiniteError, ShapeError, UsageError
-from microgradopt.optim.transforms import Named, Transform
+from microgradopt.engine.graph import Node
+from microgradopt.errors import NonFiniteError, UsageError
+from microgradopt.optim.groups import Group
+from microgradopt.optim.options import (
+    Exclusion,
+    as_groups,
+    by_decay,
+    by_name,
+    check_choice,
+    check_options,
+)
+from microgradopt.optim.saving import (
+    check_header,
+    check_state,
+    read_options,
+    remembered,
+    written_options,
+)
+from microgradopt.optim.transforms import State, Transform
+from microgradopt.optim.wrappers import partition
 
 
 class Optimizer:
     """Moves parameters by what a chain of transforms makes of their gradients.
 
     Args:
-        params: parameters (leaf nodes), or pairs (name, parameter) as ``named_parameters`` gives.
-        transform: the update rule.
+        params: parameters (leaf nodes), pairs (name, parameter) as ``named_parameters`` gives, or
+            groups with options of their own: dicts ``{"params": …, **options}``.
+        transform: the update rule, or a function that makes it of a group's options.
+        nonfinite: what a gradient that is NaN or infinite leads to: ``"raise"``, an error that
+            names the parameter, or ``"skip"``, no step, which ``skipped`` counts.
+        no_decay: what ``weight_decay`` leaves alone: ``"biases_and_norms"``, every parameter of
+            fewer than two dimensions, or ``f(name, data) -> bool``. They become a group.
+        options: what groups start from.
 
-    A parameter whose ``grad`` is None takes no part in a step. A gradient that is NaN or infinite
-    stops the step before anything is changed.
+    ``param_groups`` are dicts as torch's: ``optimizer.param_groups[0]["lr"] = 0.01`` sets a rate by
+    hand. A parameter whose ``grad`` is None takes no part in a step.
+
+    >>> import microgradopt as mg
+    >>> from microgradopt.optim import clip_by_global_norm, scale_by_adam, scale_by_learning_rate
+    >>> x = mg.Value(1.0)
+    >>> rule = mg.optim.chain(
+    ...     clip_by_global_norm(1.0), scale_by_adam(), scale_by_learning_rate(0.1))
+    >>> optimizer = mg.optim.Optimizer([x], rule)
+    >>> (x * x).backward()
+    >>> optimizer.step()
+    >>> round(x.data, 6)
+    0.9
     """
 
-    def __init__(self, params: Iterable[Any], transform: Transform) -> None:
-        self.params = _named(params, type(self).__name__)
-        self.transform = transform
-        self.state = transform.init({name: p.data for name, p in self.params.items()})
-        self.steps = 0
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ()
+    """Arguments for the checks that every optimizer goes through."""
+    needs_closure: ClassVar[bool] = False
+    """Whether ``step`` must be given a closure."""
+    only_matrices: ClassVar[bool] = False
+    """Whether it refuses parameters that are not two-dimensional."""
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        transform: Transform | Callable[..., Transform],
+        *,
+        nonfinite: str = "raise",
+        no_decay: Exclusion = None,
+        **options: Any,
+    ) -> None:
+        user = type(self).__name__
+        check_choice(user, "nonfinite", nonfinite, ("raise", "skip"))
+        check_options(type(self), options)
+        self.defaults = options
+        self.nonfinite, self.no_decay = nonfinite, no_decay
+        self.steps = self.skipped = 0
+        self._rule = transform
+        self._groups: list[Group] = []
+        for group in as_groups(params, user):
+            self.add_param_group(group)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """A dict for each group: its ``params``, their ``names``, and options to read or assign."""
+        return [group.options for group in self._groups]
+
+    @property
+    def params(self) -> dict[str, Node]:
+        """All parameters by name."""
+        return {name: p for group in self._groups for name, p in group.nodes.items()}
+
+    @property
+    def state(self) -> list[State]:
+        """The state of each group's transform: by parameter name, or a transform's own."""
+        return [group.state() for group in self._groups]
+
+    @property
+    def transform(self) -> Transform:
+        """The chain that the options make; for several groups, a partition into theirs."""
+        self._refresh()
+        transforms = {str(i): g.transform for i, g in enumerate(self._groups) if g.transform}
+        if len(transforms) == 1:
+            return transforms["0"]
+        labels = {name: str(i) for i, g in enumerate(self._groups) for name in g.nodes}
+        return partition(transforms, labels)
+
+    def add_param_group(self, group: dict[str, Any]) -> None:
+        """Add parameters; an option that the group leaves out is as it was at construction.
+
+        Raises:
+            UsageError: for an option that this optimizer does not have, or a bad value.
+        """
+        user = type(self).__name__
+        own = {k: v for k, v in group.items() if k not in ("params", "names")}
+        unknown = [key for key in own if key not in self.defaults]
+        if unknown:
+            raise UsageError(
+                f"{user}: a group has the option {unknown[0]!r}; the options are "
+                f"{', '.join(self.defaults)}"
+            )
+        nodes = by_name(group["params"], user, self.params)
+        options = {**self.defaults, **own}
+        new = [Group(part, o) for part, o in by_decay(user, nodes, options, self.no_decay)]
+        for made in new:
+            made.use(self._made(made.settings()), made.settings())
+        self._groups += new
+
+    def _made(self, settings: dict[str, Any]) -> Transform:
+        """The transform that options make."""
+        if isinstance(self._rule, Transform):
+            return self._rule
+        check_options(type(self), settings)
+        return self._rule(**settings)
+
+    def _refresh(self) -> None:
+        """Make the transforms anew whose options have been assigned."""
+        for group in self._groups:
+            settings = group.settings()
+            if settings != group.made_of:
+                group.use(self._made(settings), settings)
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
-        for p in self.params.values():
-            p.grad = None
+        for group in self._groups:
+            for p in group.nodes.values():
+                p.grad = None
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step; with a ``closure`` that computes loss and gradients, call that first.
@@ -42,93 +156,95 @@ class Optimizer:
             What the closure returned; None without one.
 
         Raises:
-            NonFiniteError: if a gradient holds NaN or infinity; nothing is changed then.
+            NonFiniteError: if a gradient holds NaN or infinity and ``nonfinite`` is ``"raise"``;
+                nothing is changed then.
+            UsageError: if the rule looks ahead and there is no closure.
         """
-        loss = closure() if closure is not None else None
-        active = {name: p for name, p in self.params.items() if p.grad is not None}
-        data: Named = {name: p._raw for name, p in active.items()}
-        with np.errstate(all="ignore"):
-            gradients: Named = {name: _usable(name, p) for name, p in active.items()}
-            updates, state = self.transform.update(gradients, self.state, data, self.steps + 1)
-            moved = {name: p._accept(data[name] + updates[name]) for name, p in active.items()}
-        for name, p in active.items():
-            p.assign(moved[name])
-        self.state, self.steps = state, self.steps + 1
+        self._refresh()
+        step = self.steps + 1
+        with self._ahead(closure, step):
+            loss = closure() if closure is not None else None
+        try:
+            moves = [group.moved(step) for group in self._groups]
+        except NonFiniteError:
+            if self.nonfinite == "raise":
+                raise
+            self.skipped += 1
+            return loss
+        for move in moves:
+            move()
+        self.steps = step
         return loss
+
+    @contextmanager
+    def _ahead(self, closure: Callable[[], Any] | None, step: int) -> Iterator[None]:
+        """Parameters at the points whose gradients the rules want, and back."""
+        points = [(p, x) for group in self._groups for p, x in group.points_ahead(step)]
+        if points and closure is None:
+            raise UsageError(
+                f"{type(self).__name__}: looking ahead takes the gradient at another point; give "
+                "step(closure) a function that zeroes the gradients, computes the loss, calls its "
+                "backward() and returns it"
+            )
+        before = [(p, p._raw) for p, _ in points]
+        try:
+            for p, x in points:
+                p.assign(x)
+            yield
+        finally:
+            for p, x in before:
+                p.assign(x)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a later run needs to go on bit for bit: nested dicts of arrays and numbers.
+
+        Schedules are functions and stay with the program; what one of them remembers is kept.
+        """
+        return {
+            "optimizer": type(self).__name__,
+            "steps": self.steps,
+            "skipped": self.skipped,
+            "groups": [
+                {
+                    "names": list(group.nodes),
+                    "options": written_options(group.settings()),
+                    "state": group.state(),
+                }
+                for group in self._groups
+            ],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave, after checking that all of it fits.
+
+        Numbers and words among the options become the saved ones; a schedule stays the one given
+        here, at the step that was saved.
+
+        Raises:
+            UsageError: where something is missing, or was saved of another optimizer, other
+                parameters or another set of options; nothing is changed then.
+        """
+        user = type(self).__name__
+        saved_groups = check_header(user, state, [list(group.nodes) for group in self._groups])
+        new, memories = [], []
+        for i, (group, saved) in enumerate(zip(self._groups, saved_groups)):
+            settings = read_options(user, saved["options"], group.settings())
+            memories += remembered(saved["options"], settings)
+            transform = self._made(settings)
+            form = transform.init(group.data())
+            own = check_state(user, saved["state"], form, f"groups.{i}.state")
+            new.append((group, settings, transform, own))
+        for schedule, memory in memories:
+            schedule.load_state_dict(memory)
+        for group, settings, transform, own in new:
+            group.restore(settings, transform, own)
+        self.steps, self.skipped = state["steps"], state["skipped"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        if not isinstance(self._rule, Transform):  # made anew from the options
+            state["_groups"] = [group.without_transform() for group in self._groups]
+        return state
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.params)} parameters, {self.steps} steps taken)"
-
-
-def _named(params: Iterable[Any], user: str) -> dict[str, Node]:
-    """Parameters by name: their own names where given and unique, else numbers."""
-    if isinstance(params, Node):
-        raise UsageError(f"{user}: params must be a list of parameters; write {user}([p], …)")
-    if not np.iterable(params) or isinstance(params, (str, dict)):
-        raise UsageError(
-            f"{user}: params must be a list of parameters, got {type(params).__name__}; "
-            "write model.parameters(), or list(named.items()) for a dict"
-        )
-    named: dict[str, Node] = {}
-    seen: set[Node] = set()
-    for i, entry in enumerate(params):
-        pair = isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str)
-        given, p = entry if pair else (None, entry)
-        if not isinstance(p, Node):
-            raise DTypeError(
-                f"{user}: a parameter must be a Value or Tensor, or a pair (name, parameter), "
-                f"got {entry!r}"
-            )
-        if p.op is not None or not p.requires_grad:
-            raise UsageError(
-                f"{user}: {describe(p)} is not a leaf that requires a gradient, so it cannot be "
-                "optimized; pass the leaf it was computed from"
-            )
-        if p in seen:
-            raise UsageError(f"{user}: {describe(p)} is in params twice")
-        seen.add(p)
-        name = given or p.name or str(i)
-        while name in named:
-            name = f"{i}.{name}"
-        named[name] = p
-    if not named:
-        raise UsageError(f"{user}: params is empty; a generator can be used up only once")
-    return named
-
-
-def _usable(name: str, p: Node) -> Any:
-    """The gradient of a parameter in its form, refused when it would spoil the parameter."""
-    g, data = p.grad, p._raw
-    if data.__class__ is float:
-        if g.__class__ is not float:
-            g = float(_converted(name, g, np.float64, ()))
-        if not math.isfinite(g):
-            raise NonFiniteError(_not_finite(name, 1))
-        return g
-    if g.__class__ is not np.ndarray or g.shape != data.shape or g.dtype is not data.dtype:
-        g = _converted(name, g, data.dtype, data.shape)
-    flat = g.ravel(order="K")
-    if not math.isfinite(np.dot(flat, flat)):  # quick, but may overflow: then look closely
-        bad = int(np.count_nonzero(~np.isfinite(g)))
-        if bad:
-            raise NonFiniteError(_not_finite(name, bad))
-    return g
-
-
-def _converted(name: str, g: Any, dtype: Any, shape: tuple[int, ...]) -> Array:
-    """A gradient set by hand, in the parameter's dtype."""
-    array = np.asarray(g)
-    if array.shape != shape:
-        raise ShapeError(f"the gradient of {name!r} has shape {array.shape}, the parameter {shape}")
-    if array.dtype.kind not in "fiu":
-        raise DTypeError(
-            f"the gradient of {name!r} must hold real numbers, got dtype {array.dtype}"
-        )
-    return array.astype(dtype)
-
-
-def _not_finite(name: str, bad: int) -> str:
-    return (
-        f"the gradient of {name!r} has {bad} entries that are NaN or infinite; nothing was "
-        "updated. Lower the learning rate, or look for log or division of 0 in the loss"
-    )

@@ -1,133 +1,301 @@
 """The pieces optimizers are made of.
 
-A :class:`Transform` is a pair of pure functions over named gradients, ``{name: float or array}``::
+A :class:`Transform` is a pair of pure functions over named arrays::
 
     init(params) -> state
     update(gradients, state, params, step) -> (updates, state)
 
 Chained, each works on what the one before it returns; what the last returns is added to the
-parameters. Updates are written with operators and the library's functions only.
+parameters. Steps count from 1. Updates are written with operators and the library's functions only;
+``+=`` is used on what the update itself has just made.
+
+Most transforms treat every array by itself. Such a one is written as a :class:`Rule` for a single
+array; where it even treats every *entry* by itself, an optimizer may lay many parameters end to end
+and cut them into blocks, and the result is the same.
 """
 
+from __future__ import annotations
+
 import math
-import numbers
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
-from microgradopt.errors import UsageError
+import numpy as np
 
-Named: TypeAlias = dict[str, Any]  # by parameter name: a float or an array each
-State: TypeAlias = Any
+from microgradopt.arguments import check_number
+
+Named: TypeAlias = dict[str, Any]  # by parameter name: an array each
+State: TypeAlias = Any  # nested dicts of arrays and plain numbers
 Schedule: TypeAlias = Callable[[int], float]
 Hyper: TypeAlias = float | Schedule
+Apply: TypeAlias = Callable[..., tuple[Any, dict[str, Any]]]
+
+FRACTION, ANY = (0.0, 1.0), (-math.inf, math.inf)
+LIMITS = {  # [low, high) of a hyper-parameter, by its name; at least 0 where none is given
+    "alpha": FRACTION,
+    "beta1": FRACTION,
+    "beta2": FRACTION,
+    "beta3": FRACTION,
+    "decay": FRACTION,
+    "momentum_decay": FRACTION,
+    "rho": FRACTION,
+    "dampening": ANY,
+    "factor": ANY,
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """An update of one array.
+
+    ``start(x)`` gives the state for an array x: a dict of arrays like x and of plain numbers, whose
+    structure never changes. ``at(step)`` gives ``apply(g, state, x) -> (update, state)`` with that
+    step's hyper-parameters in it. ``entrywise`` says that no entry knows of the others.
+    ``lookahead(step)``, where there is one, gives ``f(state, x)``: where to evaluate the gradient.
+
+    A rule that only multiplies says its ``factor(step)``. One that ``scales`` has an apply that
+    takes ``scale=``, a factor of its update, so that a chain need not go over the array again.
+    """
+
+    start: Callable[[Any], dict[str, Any]]
+    at: Callable[[int], Apply]
+    entrywise: bool = False
+    lookahead: Callable[[int], Callable[[Any, Any], Any]] | None = None
+    factor: Callable[[int], float] | None = None
+    scales: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class Transform:
-    """A step of an update rule: how its state starts, and what it makes of the gradients."""
+    """A step of an update rule: how its state starts, and what it makes of the gradients.
+
+    ``rule`` is set where arrays are treated one by one, ``pieces`` in a chain; ``name`` and
+    ``options`` are for reading.
+    """
 
     init: Callable[[Named], State]
     update: Callable[[Named, State, Named, int], tuple[Named, State]]
+    name: str = "transform"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    rule: Rule | None = None
+    pieces: tuple[Transform, ...] = ()
+
+    def __repr__(self) -> str:
+        inner = [repr(piece) for piece in self.pieces]
+        inner += [f"{k}={_spoken(v)}" for k, v in self.options.items()]
+        return f"{self.name}({', '.join(inner)})"
 
 
-def stateless(f: Callable[[Named, Named, int], Named]) -> Transform:
-    """A transform without memory, from ``f(gradients, params, step)``."""
+def _spoken(option: Any) -> str:
+    """How an option reads; a plain function by its name, not by its address."""
+    text = repr(option)
+    return str(getattr(option, "__name__", text)) if text.startswith("<") else text
+
+
+def each_array(
+    name: str, rule: Rule, options: Mapping[str, Any], pieces: tuple[Transform, ...] = ()
+) -> Transform:
+    """The transform that applies a rule to every array by itself; its state is one per name."""
+
+    def init(params: Named) -> State:
+        return {k: rule.start(x) for k, x in params.items()}
+
+    def update(g: Named, state: State, params: Named, step: int) -> tuple[Named, State]:
+        apply = rule.at(step)
+        done = {k: apply(g[k], state[k], params[k]) for k in g}
+        after = {k: s for k, (_, s) in done.items()}
+        return {k: u for k, (u, _) in done.items()}, {**state, **after}
+
+    return Transform(init, update, name, options, rule, pieces)
+
+
+def transform_of(
+    name: str,
+    apply: Apply,
+    start: Callable[[Any], dict[str, Any]] = lambda x: {},
+    *,
+    entrywise: bool = False,
+    scales: bool = False,
+    lookahead: Callable[..., Any] | None = None,
+    flags: Mapping[str, Any] | None = None,
+    **hypers: Hyper,
+) -> Transform:
+    """A transform from ``apply(g, state, x, **hypers) -> (update, state)`` for one array.
+
+    Args:
+        name: what it is called in pictures, messages and saved files.
+        apply: the update; it is given plain numbers, schedules are asked before.
+        start: the state for an array.
+        entrywise: whether no entry knows of the others.
+        scales: whether ``apply`` also takes ``scale=``, a factor of its update.
+        lookahead: ``lookahead(state, x, **hypers)``, the point whose gradient is wanted.
+        flags: choices that are no numbers; for reading only, ``apply`` knows them already.
+        hypers: numbers, or schedules of the step.
+
+    Raises:
+        UsageError: for a hyper-parameter outside the range its name has in ``LIMITS``.
+    """
+    for key, value in hypers.items():
+        check_hyper(name, key, value)
+
+    def bind(f: Callable[..., Any]) -> Callable[[int], Callable[..., Any]]:
+        return lambda step: partial(f, **{k: at(v, step, k) for k, v in hypers.items()})
+
+    ahead = bind(lookahead) if lookahead else None
+    rule = Rule(start, bind(apply), entrywise, ahead, scales=scales)
+    return each_array(name, rule, {**hypers, **(flags or {})})
+
+
+def stateless(f: Callable[[Named, Named, int], Named], name: str = "stateless") -> Transform:
+    """A transform without memory, from ``f(gradients, params, step)`` over all arrays."""
 
     def update(g: Named, state: State, params: Named, step: int) -> tuple[Named, State]:
         return f(g, params, step), state
 
-    return Transform(lambda params: (), update)
+    return Transform(lambda params: {}, update, name)
 
 
 def chain(*transforms: Transform) -> Transform:
-    """One transform that applies several in order; its state is the tuple of theirs."""
+    """One transform that applies several in order; its state has theirs by their names.
+
+    >>> chain(add_decayed_weights(0.01), scale_by_learning_rate(0.1))
+    chain(add_decayed_weights(weight_decay=0.01), scale_by_learning_rate(lr=0.1))
+    """
+    keys = _keys(transforms)
+    rules = [t.rule for t in transforms if t.rule is not None]
+    if len(rules) == len(transforms):
+        return each_array("chain", _rule_chain(keys, rules), {}, transforms)
 
     def init(params: Named) -> State:
-        return tuple(t.init(params) for t in transforms)
+        return {key: t.init(params) for key, t in zip(keys, transforms)}
 
     def update(g: Named, state: State, params: Named, step: int) -> tuple[Named, State]:
-        new = []
-        for t, before in zip(transforms, state, strict=True):
-            g, after = t.update(g, before, params, step)
-            new.append(after)
-        return g, tuple(new)
+        after = {}
+        for key, t in zip(keys, transforms):
+            g, after[key] = t.update(g, state[key], params, step)
+        return g, after
 
-    return Transform(init, update)
+    return Transform(init, update, "chain", {}, None, transforms)
 
 
-def at(hyper: Hyper, step: int, low: float = 0.0) -> float:
+def _rule_chain(keys: list[str], rules: list[Rule]) -> Rule:
+    def start(x: Any) -> dict[str, Any]:
+        return {key: s for key, rule in zip(keys, rules) if (s := rule.start(x))}
+
+    def at_step(step: int) -> Apply:
+        pieces = _without_factors(keys, rules, step)
+
+        def apply(g: Any, state: Any, x: Any) -> tuple[Any, dict[str, Any]]:
+            after = {}
+            for key, piece in pieces:
+                g, s = piece(g, state.get(key, _NOTHING), x)
+                if s:
+                    after[key] = s
+            return g, after
+
+        return apply
+
+    ahead = [(key, rule.lookahead) for key, rule in zip(keys, rules) if rule.lookahead]
+
+    def lookahead(step: int) -> Callable[[Any, Any], Any]:
+        (key, f), *_ = ahead
+        at_point = f(step)
+        return lambda state, x: at_point(state[key], x)
+
+    return Rule(start, at_step, all(r.entrywise for r in rules), lookahead if ahead else None)
+
+
+def _without_factors(keys: list[str], rules: list[Rule], step: int) -> list[tuple[str, Apply]]:
+    """The rules at a step, with mere factors multiplied out, and into what they follow."""
+    pieces: list[tuple[str, Apply]] = []
+    factor = 1.0
+    for key, rule in zip(reversed(keys), reversed(rules)):
+        if rule.factor:
+            factor *= rule.factor(step)
+        elif rule.scales:
+            pieces.append((key, partial(rule.at(step), scale=factor)))
+            factor = 1.0
+        else:
+            if factor != 1.0:
+                pieces.append(("", partial(_multiply, factor=factor)))
+                factor = 1.0
+            pieces.append((key, rule.at(step)))
+    if factor != 1.0:
+        pieces.append(("", partial(_multiply, factor=factor)))
+    return pieces[::-1]
+
+
+def _multiply(g: Any, state: Any, x: Any, factor: float) -> tuple[Any, dict[str, Any]]:
+    return factor * g, _NOTHING
+
+
+_NOTHING: dict[str, Any] = {}  # the state of a rule without memory
+
+
+def _keys(transforms: tuple[Transform, ...]) -> list[str]:
+    """A name for each, unique among them."""
+    keys: list[str] = []
+    for t in transforms:
+        used = sum(key.split(".")[0] == t.name for key in keys)
+        keys.append(f"{t.name}.{used + 1}" if used else t.name)
+    return keys
+
+
+def at(hyper: Hyper, step: int, name: str = "lr") -> float:
     """A hyper-parameter at a step, which counts from 1: a number, or a schedule of the step.
 
     A plain float, since NumPy's own would turn float32 parameters into float64.
 
     Raises:
-        UsageError: if a schedule gives no number, or one that is not finite or below ``low``.
+        UsageError: if a schedule gives no number, or one outside the range of its ``name``.
     """
     if not callable(hyper):
         return float(hyper)
     value = hyper(step)
-    check_number("schedule", f"its value at step {step}", value, low)
+    low, high = LIMITS.get(name, (0.0, math.inf))
+    check_number("schedule", f"its value at step {step}", value, low, high)
     return float(value)
+
+
+def check_hyper(user: str, name: str, value: Any, limits_of: str | None = None) -> None:
+    """Refuse a hyper-parameter that is neither a schedule nor a number in its name's range."""
+    if not callable(value):
+        low, high = LIMITS.get(limits_of or name, (0.0, math.inf))
+        check_number(user, name, value, low, high, "a number or a schedule")
+
+
+def zeros_like(x: Any) -> Any:
+    """Zeros of the shape and dtype of an array, where a state starts."""
+    return np.zeros_like(x)
 
 
 def add_decayed_weights(weight_decay: Hyper) -> Transform:
     """g + weight_decay·x, the gradient of an L2 penalty ½·weight_decay·Σx²."""
-
-    def add(g: Named, params: Named, step: int) -> Named:
-        decay = at(weight_decay, step)
-        return {name: g[name] + decay * params[name] for name in g}
-
-    return stateless(add)
+    return transform_of(
+        "add_decayed_weights",
+        lambda g, state, x, weight_decay: (g + weight_decay * x, state),
+        entrywise=True,
+        weight_decay=weight_decay,
+    )
 
 
 def scale(factor: Hyper) -> Transform:
     """factor·g."""
-
-    def apply(g: Named, params: Named, step: int) -> Named:
-        f = at(factor, step, low=-math.inf)
-        return {name: f * g[name] for name in g}
-
-    return stateless(apply)
+    check_hyper("scale", "factor", factor)
+    return _factor("scale", lambda step: at(factor, step, "factor"), {"factor": factor})
 
 
 def scale_by_learning_rate(lr: Hyper) -> Transform:
     """−lr·g, the step down the slope."""
-    return scale(lambda step: -at(lr, step))
+    check_hyper("scale_by_learning_rate", "lr", lr)
+    return _factor("scale_by_learning_rate", lambda step: -at(lr, step), {"lr": lr})
 
 
-def momentum(mu: Hyper, dampening: Hyper = 0.0, nesterov: bool = False) -> Transform:
-    """torch's momentum: b ← μ·b + (1 − dampening)·g, the first b being g itself.
-
-    Gives b, or with ``nesterov`` g + μ·b (Sutskever et al. 2013, in torch's form).
-    """
-
-    def update(g: Named, state: State, params: Named, step: int) -> tuple[Named, State]:
-        m = at(mu, step)
-        keep = 1.0 - at(dampening, step, low=-math.inf)
-        b = {k: m * state[k] + keep * g[k] if k in state else +g[k] for k in g}  # + copies
-        return ({k: g[k] + m * b[k] for k in g} if nesterov else b), {**state, **b}
-
-    return Transform(lambda params: {}, update)
-
-
-def check_hyper(user: str, name: str, value: Any, low: float = 0.0, high: float = math.inf) -> None:
-    """Refuse a hyper-parameter that is neither a schedule nor a finite number in [low, high)."""
-    if not callable(value):
-        check_number(user, name, value, low, high, "a number or a schedule")
-
-
-def check_number(
-    user: str,
-    name: str,
-    value: Any,
-    low: float = 0.0,
-    high: float = math.inf,
-    kind: str = "a number",
-) -> None:
-    """Refuse what is no number, not finite, or outside [low, high)."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise UsageError(f"{user}: {name} must be {kind}, got {value!r}")
-    if not (math.isfinite(value) and low <= float(value) < high):
-        upper = "" if high == math.inf else f" and below {high:g}"
-        raise UsageError(f"{user}: {name} must be finite, at least {low:g}{upper}; got {value!r}")
+def _factor(name: str, factor: Callable[[int], float], options: dict[str, Any]) -> Transform:
+    """A transform that multiplies by a number."""
+    rule = Rule(
+        lambda x: {}, lambda step: partial(_multiply, factor=factor(step)), True, factor=factor
+    )
+    return each_array(name, rule, options)
