@@ -65,6 +65,21 @@ TABLES: dict[str, list[Point]] = {
         Point("sort(x)[0]", [1.0, 1.0, 3.0]),
         Point("remainder(x, y)", 6.0, 3.0),
     ],
+    "Bends of activations": [
+        Point("leaky_relu(x)", 0.0),
+        Point("elu(x)", 0.0),
+        Point("selu(x)", 0.0),
+        Point("relu6(x)", 0.0),
+        Point("relu6(x)", 6.0),
+        Point("hardtanh(x)", -1.0),
+        Point("hardtanh(x)", 1.0),
+        Point("hardsigmoid(x)", 3.0),
+        Point("hardswish(x)", -3.0),
+        Point("hardswish(x)", 3.0),
+        Point("softshrink(x)", 0.5),
+        Point("hardshrink(x)", 0.5),
+        Point("threshold(x, 0.1, 20.0)", 0.1),
+    ],
     "Roots and lengths": [
         Point("sqrt(x)", 0.0),
         Point("cbrt(x)", 0.0),
@@ -160,6 +175,19 @@ TABLES: dict[str, list[Point]] = {
         Point("norm(x)", [3e-200, 4e-200]),
         Point("x ** 0.3", 1e-300),
         Point("var(x)", [1e9 + 1, 1e9 + 3]),
+        Point("erf(x)", 1e-20),
+        Point("erfc(x)", 10.0),
+        Point("ndtr(x)", -10.0),
+        Point("gelu(x)", -10.0),
+        Point("gelu(x)", -INF),
+        Point("silu(x)", -40.0),
+        Point("silu(x)", -INF),
+        Point("mish(x)", -40.0),
+        Point("mish(x)", -INF),
+        Point("softsign(x)", 1e20),
+        Point("tanhshrink(x)", 1e-5),
+        Point("celu(x)", -1e-20),
+        Point("hardswish(x)", -INF),
     ],
 }
 # fmt: on
@@ -193,7 +221,14 @@ def _by_jax() -> Callable[[Point], Outcome]:
 
     jax.config.update("jax_enable_x64", True)
     places = (jnp, jnp.linalg, jax.nn, jax.scipy.special)
-    functions = {name: _found(places, name) for name in names()}
+    other = {
+        "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+        "hardsigmoid": jax.nn.hard_sigmoid,
+        "hardswish": jax.nn.hard_swish,
+        "hardtanh": jax.nn.hard_tanh,
+        "softsign": jax.nn.soft_sign,
+    }
+    functions = {name: other.get(name, _found(places, name)) for name in names()}
 
     def outcome(point: Point) -> Outcome:
         operands = [jnp.asarray(x) for x in _arrays(point)]
@@ -209,6 +244,7 @@ def _by_torch() -> Callable[[Point], Outcome]:
 
     other = {
         "cbrt": None,
+        "ndtr": torch.special.ndtr,
         "norm": torch.linalg.vector_norm,
         "std": lambda x: torch.std(x, correction=0),
         "var": lambda x: torch.var(x, correction=0),

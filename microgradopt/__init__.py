@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from microgradopt import engine, errors, nn, optim
 from microgradopt.engine import linalg
+from microgradopt.engine.activations import *
 from microgradopt.engine.composites import *
 from microgradopt.engine.custom import *
 from microgradopt.engine.debug import *
@@ -14,10 +15,12 @@ from microgradopt.engine.norms import *
 from microgradopt.engine.ops.arranging import *
 from microgradopt.engine.ops.differences import *
 from microgradopt.engine.ops.elementwise import *
+from microgradopt.engine.ops.gates import *
 from microgradopt.engine.ops.indexing import *
 from microgradopt.engine.ops.polynomials import *
 from microgradopt.engine.ops.products import *
 from microgradopt.engine.ops.shapes import *
+from microgradopt.engine.ops.special import *
 from microgradopt.engine.ops.ufuncs import *
 from microgradopt.engine.padding import *
 from microgradopt.engine.reductions import *
@@ -26,8 +29,9 @@ from microgradopt.engine.tensor import *
 from microgradopt.engine.value import *
 
 if TYPE_CHECKING:
-    from microgradopt import check, datasets, plot
+    from microgradopt import check, datasets, plot, surfaces
     from microgradopt.drawing import Drawing, draw
+    from microgradopt.state import load, save
 
 abs = absolute  # NumPy has both names
 
@@ -39,11 +43,15 @@ _ON_REQUEST = {
     "check": "check",
     "datasets": "datasets",
     "draw": "drawing",
+    "load": "state",
     "plot": "plot",
+    "save": "state",
+    "surfaces": "surfaces",
 }
 
 __all__ = [  # noqa: PLE0604  # each module of the engine says what of it is public
-    "Drawing", "abs", "check", "datasets", "draw", "errors", "linalg", "nn", "optim", "plot",
+    "Drawing", "abs", "check", "datasets", "draw", "errors", "linalg", "load", "nn", "optim",
+    "plot", "save", "surfaces",
     *engine.PUBLIC,
 ]  # fmt: skip
 

@@ -1,8 +1,8 @@
-"""Small two-dimensional classification problems, generated here, with NumPy only.
+"""Small classification problems: points in the plane, generated here, and handwritten digits.
 
-Each function returns ``(X, y)``: points ``X``, float64 of shape ``(n, 2)``, and their classes
-``y``, int64 of shape ``(n,)``, counted from 0. Points come ordered by class; shuffle them with one
-permutation of both, ``p = rng.permutation(len(y)); X, y = X[p], y[p]``.
+Each function returns ``(X, y)``: inputs ``X``, float64, and their classes ``y``, int64 of shape
+``(n,)``, counted from 0. Generated points have shape ``(n, 2)`` and come ordered by class; shuffle
+them with one permutation of both, ``p = rng.permutation(len(y)); X, y = X[p], y[p]``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from microgradopt.errors import UsageError
+from microgradopt.errors import MissingExtraError, UsageError
 from microgradopt.randomness import RandomSource, as_generator
 
-__all__ = ["circles", "moons", "spiral"]
+__all__ = ["circles", "digits", "moons", "spiral"]
 
 Points: TypeAlias = NDArray[np.float64]
 Labels: TypeAlias = NDArray[np.int64]
@@ -125,6 +125,29 @@ def circles(
         )
     around, within = _unit_circle(outer), radius * _unit_circle(inner)
     return _two_classes(around, within, _spread("noise", noise, example=0.05), rng)
+
+
+def digits() -> tuple[Points, Labels]:
+    """Handwritten digits, 8×8 pixels from 0 to 1, that come with scikit-learn.
+
+    Returns:
+        ``X``, float64 of shape ``(1797, 1, 8, 8)``, images of one channel; and ``y``, int64 of
+        shape ``(1797,)``, the digits. About 43 people wrote them; they come in no special order.
+
+    Raises:
+        MissingExtraError: if scikit-learn is not installed.
+
+    Source: E. Alpaydin and C. Kaynak, "Optical recognition of handwritten digits", UCI Machine
+    Learning Repository, 1998: its test set.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise MissingExtraError(
+            "datasets.digits() needs scikit-learn, which has them: pip install 'microgradopt[data]'"
+        ) from None
+    images, y = load_digits(return_X_y=True)
+    return images.reshape(-1, 1, 8, 8) / 16.0, y.astype(np.int64)
 
 
 def _halves(n: int) -> tuple[int, int]:

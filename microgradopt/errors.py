@@ -9,6 +9,7 @@
     ├── NonFiniteError     (ArithmeticError) NaN or infinity where it would do silent damage
     ├── GradientError      (AssertionError) an analytic gradient that disagrees with a numerical one
     ├── LinAlgError        (np.linalg.LinAlgError) a matrix without the inverse or factor asked for
+    ├── StateError         (ValueError)     saved state that is damaged, or that something else saved
     ├── GraphError         (RuntimeError)   a graph that cannot be used as asked
     │   └── StaleGraphError                 a leaf was assigned after the graph had used it
     └── MissingExtraError  (ImportError)    an optional package that is not installed
@@ -31,6 +32,7 @@ __all__ = [
     "NonFiniteError",
     "ShapeError",
     "StaleGraphError",
+    "StateError",
     "UnusedInputWarning",
     "UsageError",
 ]
@@ -62,6 +64,10 @@ class GradientError(MicrogradoptError, AssertionError):
 
 class LinAlgError(MicrogradoptError, np.linalg.LinAlgError):
     """A matrix without the inverse, factor or decomposition that was asked for."""
+
+
+class StateError(MicrogradoptError, ValueError):
+    """Saved state that is damaged, incomplete, or of something else."""
 
 
 class GraphError(MicrogradoptError, RuntimeError):

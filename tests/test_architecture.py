@@ -14,7 +14,9 @@ import microgradopt as mg
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "microgradopt"
 FLOORS = {
+    "arguments": 0,
     "errors": 0,
+    "files": 0,
     "randomness": 0,
     "engine": 1,
     "jit": 2,
@@ -27,19 +29,29 @@ FLOORS = {
     "plot": 4,
     "tune": 5,
     "datasets": 5,
+    "surfaces": 5,
     "__init__": 6,
     "cli": 6,
 }
 INSIDE = {  # within a folder: a file imports only files that come before it
     "engine": [
-        "quiet", "modes", "graph", "copying", "rules", "ops", "reductions", "composites", "padding",
-        "norms", "linalg", "interop", "structure", "sweeps", "value", "tensor", "derive",
-        "packing", "custom", "debug", "__init__",
+        "quiet", "modes", "graph", "copying", "rules", "ops", "reductions", "composites",
+        "activations", "padding", "norms", "linalg", "interop", "structure", "sweeps", "value",
+        "tensor", "derive", "packing", "custom", "debug", "__init__",
     ],
     "nn": [
-        "arguments", "module", "init", "activations", "layers", "losses", "scalar", "__init__",
+        "arguments", "summary", "module", "init", "weights", "activations", "layers", "learned",
+        "standardizing", "normalization", "dropout", "recurrences", "recurrent", "attention",
+        "convolution", "pooling", "reshaping", "embedding", "targets", "classification", "losses", "penalties",
+        "scalar", "__init__",
     ],
-    "optim": ["transforms", "optimizer", "sgd", "__init__"],
+    "optim": [
+        "transforms", "wrappers", "clipping", "strips", "groups", "options", "saving", "optimizer",
+        "sgd", "adam", "adaptive", "rmsprop", "adamax", "nadam", "rprop", "nesterov", "signs",
+        "layerwise", "adafactor", "muon", "schedule_free", "prodigy", "presets", "schedules",
+        "__init__",
+    ],
+    "plot": ["reading", "axes", "points", "curves", "surfaces", "__init__"],
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 from microgradopt import datasets
-from microgradopt.errors import UsageError
+from microgradopt.errors import MissingExtraError, UsageError
 from microgradopt.randomness import as_generator
 
 GENERATORS = [datasets.spiral, datasets.moons, datasets.circles]
@@ -193,3 +195,22 @@ def test_as_generator_takes_a_generator_an_int_or_nothing():
     assert as_generator(5).random() == np.random.default_rng(5).random()
     assert as_generator(np.int64(5)).random() == np.random.default_rng(5).random()
     assert as_generator().random() != as_generator().random()
+
+
+# Digits
+
+
+def test_digits_are_images_of_one_channel():
+    pytest.importorskip("sklearn")
+    X, y = datasets.digits()
+    assert X.shape == (1797, 1, 8, 8)
+    assert X.dtype == np.float64
+    assert (X.min(), X.max()) == (0.0, 1.0)
+    assert y.dtype == np.int64
+    assert set(y.tolist()) == set(range(10))
+
+
+def test_without_scikit_learn_digits_name_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(MissingExtraError, match=r"microgradopt\[data\]"):
+        datasets.digits()

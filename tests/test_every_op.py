@@ -140,6 +140,16 @@ NOT_ANALYTIC = {
     "logaddexp2_slope",
     "logaddexp_slope",
     "power_slope",
+    "erf",
+    "erfc",
+    "bell_curve",
+    "gelu",
+    "mish",
+    "ndtr",
+    "normal_density",
+    "silu",
+    "softsign",
+    "tanhshrink",
 }
 
 

@@ -16,7 +16,11 @@ def run(path: Path, out: Path):
 
 
 EXPECTED = {
+    "activations": lambda steepest: (
+        steepest["tanh"] == 1.0 and steepest["sigmoid"] == 0.25 and 1.12 < steepest["GELU"] < 1.13
+    ),
     "circuit": lambda result: result == {"x": -4.0, "y": -4.0, "z": 3.0},
+    "digits_convnet": lambda accuracy: accuracy >= 0.96,
     "gaussian_process": lambda found: all(
         low < true < high for (low, high), true in zip(found.values(), (0.7, 1.5, 0.2), strict=True)
     ),
@@ -27,7 +31,19 @@ EXPECTED = {
     ),
     "linear_softmax": lambda accuracy: 0.45 <= accuracy <= 0.6,
     "neuron": lambda result: result[1] > result[0],
+    "optimizer_race": lambda table: (
+        len(table) > 20
+        and table["Adam"]["spiral loss"] < table["SGD"]["spiral loss"]
+        and table["Rprop"]["elliptic ravine"] < table["SGD, momentum"]["elliptic ravine"] < 100
+    ),
     "property_test": lambda source: "return swish(x0)" in source,
+    "schedules": lambda losses: (
+        losses["warmup >> cosine"] < losses["step_decay"] and max(losses.values()) < 0.2
+    ),
+    "sequence_memory": lambda accuracies: (
+        min(accuracies["RNN"], accuracies["GRU, keeping"], accuracies["LSTM, keeping"]) > 0.95
+        and max(accuracies["GRU"], accuracies["LSTM"]) < 0.6
+    ),
     "sigmoid_network_by_hand": lambda result: result[1] < result[0],
     "two_layer_spiral": lambda accuracies: accuracies[100] >= 0.97 > accuracies[4],
 }

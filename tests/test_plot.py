@@ -69,6 +69,7 @@ CALLS = {
     "scatter": lambda **k: plot.scatter(X, Y, **k),
     "decision_regions": lambda **k: plot.decision_regions(right_half, X, Y, resolution=5, **k),
     "loss_curve": lambda **k: plot.loss_curve([3.0, 2.0], **k),
+    "schedule": lambda **k: plot.schedule(lambda step: 1.0 / step, 5, **k),
 }
 every_picture = pytest.mark.parametrize("draw", CALLS.values(), ids=CALLS.keys())
 
@@ -154,7 +155,7 @@ def test_a_class_keeps_its_colour_when_others_are_absent(axes):
 
 def test_neighbouring_colours_differ_in_lightness_too():
     """Distinct in grey for the first three, which is what most pictures here hold."""
-    grey = [np.dot(colors.to_rgb(c), [0.299, 0.587, 0.114]) for c in plot.COLORS[:3]]
+    grey = [np.dot(colors.to_rgb(c), [0.299, 0.587, 0.114]) for c in plot.axes.COLORS[:3]]
     assert np.abs(np.diff(sorted(grey))).min() > 0.1
 
 
@@ -217,7 +218,7 @@ def tint_at(ax, x1, x2):
 def hue_of(ax, label):
     """The tint that belongs to a class: its scatter colour, mixed with white."""
     rgb = np.array(colors.to_rgb(drawn_points(ax)[str(label)][0]))
-    return 1 - plot.TINT * (1 - rgb)
+    return 1 - plot.axes.TINT * (1 - rgb)
 
 
 TWO_CLASS_ANSWERS = {
@@ -287,7 +288,7 @@ def test_the_sign_picks_between_the_two_classes_of_y(axes, low, high):
 
 def test_a_class_seen_only_by_the_model_has_its_region(axes):
     ax = plot.decision_regions(lambda p: np.full(len(p), 2), X, Y, ax=axes[0], resolution=4)
-    expected = 1 - plot.TINT * (1 - np.array(colors.to_rgb(plot.COLORS[2])))
+    expected = 1 - plot.axes.TINT * (1 - np.array(colors.to_rgb(plot.axes.COLORS[2])))
     np.testing.assert_allclose(tint_at(ax, 0.5, 1), expected)
 
 
@@ -396,7 +397,7 @@ def test_a_second_call_continues_the_colours(axes):
     plot.loss_curve([1, np.nan], ax=axes[0], label="first")
     ax = plot.loss_curve([2, 1], ax=axes[0], label="second")
     named = {line.get_label(): line.get_color() for line in ax.lines}
-    assert (named["first"], named["second"]) == plot.COLORS[:2]
+    assert (named["first"], named["second"]) == plot.axes.COLORS[:2]
 
 
 def test_a_diverged_curve_is_drawn_as_far_as_it_goes_and_marked(axes):
@@ -436,3 +437,86 @@ def test_bad_losses_are_refused_before_anything_is_drawn(axes, losses, options, 
     with pytest.raises(kind, match=message):
         plot.loss_curve(losses, ax=axes[0], **options)
     assert not axes[0].has_data()
+
+
+# Activations
+
+
+def test_an_activation_is_drawn_with_its_derivative(axes):
+    drawn = plot.activation(mg.tanh, ax=axes[0], low=-2.0, high=3.0)
+    assert drawn is axes[0]
+    assert not axes[1].lines
+    *_, curve, slope = drawn.get_lines()
+    x = curve.get_xdata()
+    assert (x[0], x[-1], drawn.get_xlim()) == (-2.0, 3.0, (-2.0, 3.0))
+    np.testing.assert_array_equal(curve.get_ydata(), np.tanh(x))
+    np.testing.assert_allclose(slope.get_ydata(), 1.0 - np.tanh(x) ** 2, rtol=1e-12)
+    assert [text.get_text() for text in drawn.get_legend().get_texts()] == ["tanh", "derivative"]
+
+
+def test_layers_and_learned_activations_are_drawn_too(axes):
+    for layer in (mg.nn.ELU(0.5), mg.nn.PReLU(), mg.nn.Swish()):
+        drawn = plot.activation(layer, ax=axes[0])
+        assert drawn.get_lines()[-2].get_label() == repr(layer)
+        np.testing.assert_array_equal(
+            drawn.get_lines()[-2].get_ydata(),
+            plot.reading.plain(layer(np.linspace(-4.0, 4.0, 1001))),
+        )
+    plot.activation(mg.relu, legend=False)
+    assert pyplot.gca().get_legend() is None
+
+
+@pytest.mark.parametrize(
+    ("f", "options", "error", "message"),
+    [
+        (mg.relu, {"low": 1.0, "high": 1.0}, UsageError, "low must be below high"),
+        (mg.relu, {"high": np.inf}, UsageError, "both finite"),
+        (mg.sum, {}, ShapeError, r"returned shape \(\); an activation returns as many"),
+        (mg.relu, {"ax": "axes"}, UsageError, "ax must be one Matplotlib Axes"),
+    ],
+)
+def test_what_is_no_activation_is_not_drawn(f, options, error, message):
+    with pytest.raises(error, match=message):
+        plot.activation(f, **options)
+
+
+# Schedules
+
+
+def test_a_schedule_is_drawn_from_step_1_on(axes):
+    plot.schedule(mg.optim.schedules.cosine(0.4, 4), ax=axes[0], log=False)
+    xs, ys = axes[0].lines[0].get_data()
+    assert list(xs) == [1, 2, 3, 4, 5]  # its length, and one step more
+    np.testing.assert_allclose(ys, [0.4, 0.2 + 0.2 / 2**0.5, 0.2, 0.2 - 0.2 / 2**0.5, 0.0])
+    assert (axes[0].get_xlabel(), axes[0].get_ylabel()) == ("step", "learning rate")
+
+
+def test_several_schedules_are_named_and_as_long_as_the_longest(axes):
+    s = mg.optim.schedules
+    plot.schedule({"a": s.warmup(0.1, 3), "b": s.linear(1, 2, 6) * 2}, ax=axes[0], log=True)
+    assert [line.get_label() for line in axes[0].lines] == ["a", "b"]
+    assert [len(line.get_xdata()) for line in axes[0].lines] == [7, 7]
+    assert axes[0].get_yscale() == "log"
+    plot.schedule(lambda step: 1.0 / step, np.int64(9), ax=axes[1], ylabel="momentum")
+    assert len(axes[1].lines[0].get_xdata()) == 9
+    assert axes[1].get_ylabel() == "momentum"
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "message"),
+    [
+        (0.1, {"steps": 5}, "schedules must be a function of the step, got 0.1"),
+        ({"a": 0.1}, {"steps": 5}, "schedule 'a' must be a function"),
+        (mg.optim.schedules.cosine, {"steps": 5}, "must be a function of the step, got <class"),
+        ({}, {"steps": 5}, "schedules is an empty dict"),
+        (mg.optim.schedules.constant(0.1), {}, "has no end; write steps=1000"),
+        (mg.optim.schedules.constant(0.1), {"steps": 0}, "steps must be an int of at least 1"),
+        (mg.optim.schedules.constant(0.1), {"steps": 1.5}, "steps must be an int of at least 1"),
+        (mg.optim.schedules.linear(1, 0, 4), {"log": True}, "is 0.0 at step 5, which a log"),
+        ({"a": np.sqrt}, {"steps": 5, "label": "b"}, "label='b' names a single curve"),
+    ],
+)
+def test_a_bad_schedule_is_refused_before_anything_is_drawn(axes, given, options, message):
+    with pytest.raises(UsageError, match=message):
+        plot.schedule(given, ax=axes[0], **options)
+    assert not axes[0].lines

@@ -74,6 +74,22 @@ def torch_rows() -> Table:
     def pad(x: Any, width: Any) -> Any:
         return torch.nn.functional.pad(x, [n for pair in reversed(width) for n in pair])
 
+    def convolution(x: Any, w: Any, padding: Any, **how: Any) -> Any:
+        function = getattr(torch.nn.functional, f"conv{x.ndim - 2}d")
+        return function(pad(x, ((0, 0), (0, 0), *padding)), w, **how)
+
+    def max_windows(x: Any, kernel: Any, stride: Any, dilation: Any) -> Any:
+        for axis, step in zip(range(-len(kernel), 0), stride):
+            x = x.unfold(axis, 1 + (kernel[axis] - 1) * dilation[axis], step)
+            x = x[..., :: dilation[axis]].amax(-1)
+        return x
+
+    def normalise(x: Any, *weights: Any, axis: Any, eps: Any, centred: Any) -> Any:
+        away = x - x.mean(axis, True) if centred else x
+        out = away / torch.sqrt((away * away).mean(axis, True) + eps)
+        out = out * weights[0] if weights else out
+        return out + weights[1] if len(weights) > 1 else out
+
     return {
         **{name: getattr(torch, name) for name in SAME_NAME if hasattr(torch, name)},
         **COMPOSED_BY_OPERATORS,
@@ -83,6 +99,10 @@ def torch_rows() -> Table:
         "broadcast_to": lambda x, shape: x.expand(shape),
         "cbrt": lambda x: torch.sign(x) * torch.abs(x) ** (1.0 / 3.0),
         "concatenate": lambda *xs, axis: torch.cat(xs, axis),
+        "convolution": convolution,
+        "biased_convolution": lambda x, w, bias, **how: (
+            convolution(x, w, **how) + bias.reshape(-1, *(1,) * (x.ndim - 2))
+        ),
         "cumsum": lambda x, axis: x.cumsum(axis),
         "direction_cosine": lambda x, y: x / torch.hypot(x, y),
         "einsum": einsum,
@@ -93,7 +113,9 @@ def torch_rows() -> Table:
         "logistic_density": lambda x: torch.sigmoid(x) * torch.sigmoid(-x),
         "logsumexp": log_total,
         "max": extreme(torch.amax),
+        "max_windows": max_windows,
         "min": extreme(torch.amin),
+        "normalise": normalise,
         "pad": pad,
         "power_slope": lambda x, y: y * torch.exp((y - 1.0) * torch.log(x)),
         "relu": torch.relu,

@@ -1,7 +1,6 @@
 """The two names users meet: :func:`draw`, and the :class:`Drawing` it returns."""
 
 import os
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, final
@@ -11,6 +10,7 @@ from microgradopt.drawing.mermaid import to_mermaid
 from microgradopt.drawing.renderers import RENDERERS, Engine, render_html, render_svg
 from microgradopt.drawing.scene import Direction, Options, Scene, build_scene
 from microgradopt.errors import DTypeError, UsageError
+from microgradopt.files import write_atomically
 
 BOXES_INLINE = 3000  # a notebook that shows more boxes than these becomes slow
 
@@ -126,7 +126,7 @@ class Drawing:
             choices = ", ".join(f".{name}" for name in RENDERERS)
             raise UsageError(f"cannot save to {str(target)!r}: its suffix must be one of {choices}")
         content = renderer(self.scene, engine)
-        _write(target, content.encode() if isinstance(content, str) else content)
+        write_atomically(target, content.encode() if isinstance(content, str) else content)
         return target
 
     def __repr__(self) -> str:
@@ -152,17 +152,3 @@ class Drawing:
         picture = self._repr_svg_()
         bundle = {"text/plain": repr(self)}
         return bundle if picture is None else {"image/svg+xml": picture, **bundle}
-
-
-def _write(target: Path, content: bytes) -> None:
-    """Write a file in one step: to a new file next to it, then renamed."""
-    if not target.parent.is_dir():
-        raise UsageError(
-            f"cannot save to {str(target)!r}: there is no folder {str(target.parent)!r}"
-        )
-    fresh = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        fresh.write_bytes(content)
-        fresh.replace(target)
-    finally:
-        fresh.unlink(missing_ok=True)

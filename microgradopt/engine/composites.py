@@ -13,11 +13,9 @@ from microgradopt.engine.graph import Node
 from microgradopt.engine.ops.elementwise import (
     equal,
     exp,
-    expm1,
     greater_equal,
     isfinite,
     isnan,
-    less,
     less_equal,
     log,
     logical_and,
@@ -26,7 +24,6 @@ from microgradopt.engine.ops.elementwise import (
     maximum,
     minimum,
     not_equal,
-    softplus,
     where,
 )
 from microgradopt.engine.ops.indexing import flat_or_along, take_along_axis
@@ -45,9 +42,8 @@ from microgradopt.engine.rules import (
 from microgradopt.errors import UsageError
 
 __all__ = [
-    "clip", "elu", "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp", "median",
-    "nanmedian", "nanpercentile", "nanquantile", "percentile", "quantile", "softmax",
-    "sort", "stop_gradient",
+    "clip", "log_softmax", "logsumexp", "median", "nanmedian", "nanpercentile", "nanquantile",
+    "percentile", "quantile", "softmax", "sort", "stop_gradient",
 ]  # fmt: skip
 
 
@@ -154,13 +150,7 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
     return log_softmax_row(x, axis=check_axis(axis, ndim(x), "log_softmax"))
 
 
-@quietly
-def log_sigmoid(x: Any) -> Any:
-    """The logarithm of :func:`sigmoid`, precise on both sides."""
-    return -softplus(-x)
-
-
-# Bounds and bends
+# Bounds
 
 
 def clip(x: Any, min: Any = None, max: Any = None) -> Any:
@@ -168,19 +158,6 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Any:
     if min is not None:
         x = maximum(x, min)
     return x if max is None else minimum(x, max)
-
-
-@quietly
-def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
-    """``x`` where positive, ``slope``·x elsewhere; the slope may be learned."""
-    return where(less(0.0, x), x, slope * x)
-
-
-@quietly
-def elu(x: Any, alpha: Any = 1.0) -> Any:
-    """``x`` where positive, ``alpha``·(eˣ − 1) elsewhere."""
-    above = less(0.0, x)
-    return where(above, x, alpha * expm1(where(above, 0.0, x)))
 
 
 # Sorting

@@ -14,16 +14,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from microgradopt.engine import composites, linalg, norms, padding, reductions
+from microgradopt.engine import activations, composites, linalg, norms, padding, reductions
 from microgradopt.engine.graph import Node, Primitive, describe
 from microgradopt.engine.ops import (
     arranging,
     differences,
     elementwise,
+    gates,
     indexing,
     polynomials,
     products,
     shapes,
+    special,
     ufuncs,
 )
 from microgradopt.engine.quiet import quietly
@@ -35,8 +37,8 @@ Function = Callable[..., Any]
 # Tables: what NumPy's functions are here
 
 FAMILIES = (
-    elementwise, ufuncs, shapes, arranging, indexing, products, differences, polynomials,
-    reductions, composites, padding,
+    elementwise, ufuncs, special, gates, shapes, arranging, indexing, products, differences,
+    polynomials, reductions, composites, activations, padding,
 )  # fmt: skip
 
 

@@ -15,6 +15,28 @@ def count(user: str, what: str, n: Any) -> int:
     return int(n)
 
 
+def per_axis(user: str, what: str, value: Any, axes: int, least: int = 1) -> tuple[int, ...]:
+    """A whole number for each of some axes, given as one for all or as a sequence."""
+    given = value if isinstance(value, (tuple, list)) else (value,) * axes
+    if len(given) != axes or any(
+        isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least for n in given
+    ):
+        each = "" if axes == 1 else f", or {axes} of them"
+        raise UsageError(f"{user}: {what} must be an int of at least {least}{each}; got {value!r}")
+    return tuple(map(int, given))
+
+
+def told(sizes: tuple[int, ...]) -> Any:
+    """Numbers for each axis as a user writes them: one where all are equal."""
+    return sizes[0] if len(set(sizes)) == 1 else sizes
+
+
+def call_of(layer: Any, *args: Any, **options: tuple[Any, Any]) -> str:
+    """The call that makes a layer; of options, given beside their defaults, those that differ."""
+    named = [f"{name}={value!r}" for name, (value, usual) in options.items() if value != usual]
+    return f"{type(layer).__name__}({', '.join([*map(repr, args), *named])})"
+
+
 def sizes(user: str, nouts: Any) -> list[int]:
     """The sizes of a network's layers as a list of ints."""
     if isinstance(nouts, str) or not np.iterable(nouts):

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
+from microgradopt.engine.composites import softmax
 from microgradopt.engine.ops import elementwise as ops
 from microgradopt.engine.ops.products import matmul
 from microgradopt.engine.ops.shapes import reshape, transpose
 from microgradopt.engine.rules import Fused, add_up, shape_of as shape
-from microgradopt.engine.tensor import Tensor
-from microgradopt.errors import DTypeError, ShapeError, UsageError
-from microgradopt.nn import init as initialisers
+from microgradopt.errors import DTypeError, ShapeError
 from microgradopt.nn.arguments import count, operand, sizes
-from microgradopt.nn.init import Initialiser
-from microgradopt.nn.module import Module
+from microgradopt.nn.init import Initialiser, normal
+from microgradopt.nn.module import Module, Sample
+from microgradopt.nn.weights import weight_and_bias
 from microgradopt.randomness import RandomSource, as_generator
 
 
@@ -48,6 +48,11 @@ affine = Fused(
 )
 
 
+def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """``x Wᵀ + b``, or without ``b``, unchecked."""
+    return matmul(x, transpose(weight)) if bias is None else affine(x, weight, bias)
+
+
 class Linear(Module):
     """``x Wᵀ + b``: from ``(..., in_features)`` to ``(..., out_features)``; as torch's Linear.
 
@@ -77,23 +82,21 @@ class Linear(Module):
     ) -> None:
         ins = count("Linear", "in_features", in_features)
         shape = (count("Linear", "out_features", out_features), ins)
-        if init is not None and not callable(init):
-            raise UsageError(
-                f"Linear: init must be a function such as nn.init.he_normal, got {init!r}"
+        call = f"Linear({ins}, {shape[0]})"
+        self.weight, self.bias = weight_and_bias(call, shape, shape[0], bias, init, rng, dtype)
+
+    @classmethod
+    def samples(cls, dtype: Any = np.float64) -> list[Sample]:
+        refused = tuple((np.zeros(shape, dtype),) for shape in ((5, 4), (3, 1), ()))
+        options = ((True, (4, 3)), (True, (3,)), (False, (2, 1, 3)), (False, (3,)))
+        layers = [
+            Sample(
+                cls(3, 2, bias, rng=0, dtype=dtype), (normal(shape, 1, dtype, std=1.0),), refused
             )
-        rng = as_generator(rng)
-        weight = (init or initialisers.torch_default)(shape, rng, dtype)
-        self.weight = Tensor(weight, dtype=dtype, name="weight")
-        if self.weight.shape != shape:
-            raise ShapeError(
-                f"Linear({ins}, {shape[0]}) needs a weight of shape {shape}, init gave one of "
-                f"shape {self.weight.shape}"
-            )
-        self.bias: Tensor | None = None
-        if bias:
-            bound = 0.0 if init else 1.0 / np.sqrt(ins)
-            start = initialisers.uniform(shape[:1], rng, dtype, bound=bound)
-            self.bias = Tensor(start, name="bias")
+            for bias, shape in options
+        ]
+        one = Sample(cls(1, 1, rng=0, dtype=dtype), (normal((3, 1), 1, dtype, std=1.0),))
+        return [*layers, one]
 
     def forward(self, x: Any) -> Any:
         x = operand("Linear", x, self.weight.dtype)
@@ -103,9 +106,7 @@ class Linear(Module):
                 f"Linear({wanted}, {self.weight.shape[0]}) takes inputs of shape (..., {wanted}), "
                 f"got {have}"
             )
-        if self.bias is None:
-            return matmul(x, transpose(self.weight))
-        return affine(x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias)
 
     def __repr__(self) -> str:
         outs, ins = self.weight.shape
@@ -134,6 +135,10 @@ class Sequential(Module):
     Sequential(Linear(2, 4), relu, Linear(4, 3))
     >>> net(np.zeros((5, 2))).shape
     (5, 3)
+    >>> net[:2]
+    Sequential(Linear(2, 4), relu)
+
+    A slice shares its layers with the whole.
     """
 
     def __init__(self, *layers: Module | Callable[[Any], Any]) -> None:
@@ -149,6 +154,15 @@ class Sequential(Module):
         self.layers = [x if isinstance(x, Module) else Function(x) for x in layers]
         self.name_parameters()
 
+    @classmethod
+    def samples(cls, dtype: Any = np.float64) -> list[Sample]:
+        a, b = Linear(3, 4, rng=0, dtype=dtype), Linear(4, 2, rng=1, dtype=dtype)
+        x = normal((2, 3), 2, dtype, std=1.0)
+        return [
+            Sample(cls(a, ops.tanh, b), (x,), refused=((x[:, :2],), (x.T,))),
+            Sample(cls(), (x,)),
+        ]
+
     def forward(self, x: Any) -> Any:
         for layer in self.layers:
             x = layer(x)
@@ -157,8 +171,17 @@ class Sequential(Module):
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __getitem__(self, i: int) -> Module:
-        return self.layers[i]
+    @overload
+    def __getitem__(self, i: int) -> Module: ...
+    @overload
+    def __getitem__(self, i: slice) -> Sequential: ...
+    def __getitem__(self, i: int | slice) -> Module:
+        if not isinstance(i, slice):
+            return self.layers[i]
+        part = Sequential()
+        part.layers = self.layers[i]  # shared, and so their parameters keep their names
+        part.training = self.training
+        return part
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.layers)
@@ -195,3 +218,13 @@ class MLP(Sequential):
         for a, b in zip([nin, *nouts], nouts):
             layers += [Linear(a, b, init=init, rng=rng, dtype=dtype), activation]
         super().__init__(*layers[:-1], *([final] if final is not None else []))
+
+    @classmethod
+    def samples(cls, dtype: Any = np.float64) -> list[Sample]:
+        x = normal((2, 3), 1, dtype, std=1.0)
+        short = x[:, :2]
+        smooth = cls(3, [4, 4, 2], activation=ops.tanh, final=softmax, rng=0, dtype=dtype)
+        return [
+            Sample(cls(3, [4, 2], rng=0, dtype=dtype), (x,), refused=((short,),)),
+            Sample(smooth, (x[0],), refused=((short,), (short[0],))),
+        ]

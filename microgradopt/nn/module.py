@@ -2,11 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from reprlib import recursive_repr
-from typing import Any, Self
+from typing import Any, NamedTuple, Self, TypeAlias
+
+import numpy as np
 
 from microgradopt.engine.graph import Node
+from microgradopt.engine.tensor import Tensor
+from microgradopt.errors import StateError, UsageError
+from microgradopt.nn.summary import Summary, summarize
+from microgradopt.randomness import check_generator_state, generator_state
+
+Hook: TypeAlias = Callable[["Module", tuple[Any, ...], Any], Any]
+
+
+class Buffer(Tensor):
+    """An array that belongs to a module's state but is not trained, such as a running average."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, *, dtype: Any = None, name: str | None = None) -> None:
+        super().__init__(data, dtype=dtype, name=name, requires_grad=False)
+
+
+class Sample(NamedTuple):
+    """A layer made for the tests, with inputs it takes and inputs it refuses."""
+
+    layer: Module
+    inputs: tuple[Any, ...]
+    refused: tuple[tuple[Any, ...], ...] = ()
+
+
+class HookHandle:
+    """What :meth:`Module.register_forward_hook` returns; leaving its ``with`` block removes it."""
+
+    def __init__(self, module: Module) -> None:
+        self._module = module
+
+    def remove(self) -> None:
+        """Take the hook off; once is enough, twice does no harm."""
+        left = {h: hook for h, hook in self._module._hooks.items() if h is not self}
+        self._module._hooks = left  # a new dict: a call may be going through the old one
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
 
 
 class Module:
@@ -27,19 +72,42 @@ class Module:
     """
 
     training = True
+    _hooks: dict[HookHandle, Hook] = {}
+    _frozen: tuple[Node, ...] = ()  # parameters of this module itself that are not trained now
+
+    @classmethod
+    def samples(cls, dtype: Any = np.float64) -> list[Sample]:
+        """Layers of this class with inputs, for the checks every layer goes through."""
+        return []
 
     def forward(self, *args: Any, **options: Any) -> Any:
         """What calling the module computes; subclasses say it."""
         raise NotImplementedError(f"{type(self).__name__} must define forward()")
 
     def __call__(self, *args: Any, **options: Any) -> Any:
+        if self._hooks:
+            return self._call_with_hooks(args, options)
         return self.forward(*args, **options)
+
+    def _call_with_hooks(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        out = self.forward(*args, **options)
+        for hook in self._hooks.values():
+            changed = hook(self, args, out)
+            if changed is not None:
+                out = changed
+        return out
+
+    # What is inside
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module and all below it, each once, with dotted names such as ``layers.0``."""
         for name, x in _contents(self, prefix):
             if isinstance(x, Module):
                 yield name, x
+
+    def modules(self) -> list[Module]:
+        """This module and all below it, each once."""
+        return [module for _, module in self.named_modules()]
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Node]]:
         """The parameters, each once, with dotted names such as ``layers.0.weight``."""
@@ -48,8 +116,32 @@ class Module:
                 yield name, x
 
     def parameters(self) -> list[Any]:
-        """The parameters, in the order in which they were defined."""
+        """The parameters, in the order in which they were defined; frozen ones are left out."""
         return [p for _, p in self.named_parameters()]
+
+    def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, Buffer]]:
+        """The buffers, such as running averages, each once, with dotted names."""
+        for name, x in _contents(self, prefix):
+            if isinstance(x, Buffer):
+                yield name, x
+
+    def buffers(self) -> list[Buffer]:
+        """The buffers, in the order in which they were defined."""
+        return [buffer for _, buffer in self.named_buffers()]
+
+    def name_parameters(self) -> Self:
+        """Call each parameter by its dotted name, in pictures and messages."""
+        for name, p in self.named_parameters():
+            p.name = name
+        return self
+
+    def apply(self, f: Callable[[Module], Any]) -> Self:
+        """Call ``f`` with this module and with each below it, in the order of their names."""
+        for module in self.modules():
+            f(module)
+        return self
+
+    # Training
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -66,11 +158,185 @@ class Module:
         """Switch to evaluation mode; the same as ``train(False)``."""
         return self.train(False)
 
-    def name_parameters(self) -> Self:
-        """Call each parameter by its dotted name, in pictures and messages."""
-        for name, p in self.named_parameters():
-            p.name = name
+    def freeze(self, *names: str) -> Self:
+        """Train no longer: all parameters, or those of the given names and modules.
+
+        Frozen parameters leave :meth:`parameters`, and their gradients are forgotten; they stay in
+        :meth:`state_dict`. An optimizer made before has them still, and leaves them alone.
+
+        Raises:
+            UsageError: for a name that no parameter and no module with parameters has.
+
+        >>> import microgradopt as mg
+        >>> net = mg.nn.MLP(2, [4, 3], rng=0).freeze("layers.0")
+        >>> [name for name, _ in net.named_parameters()]
+        ['layers.2.weight', 'layers.2.bias']
+        """
+        chosen = {id(p): p for p in self._named(names)}
+        for p in chosen.values():
+            p.requires_grad, p.grad = False, None
+        for module in self.modules():  # one parameter may be in several
+            own = [x for _, x in _contents(module, "", deep=False) if id(x) in chosen]
+            if own:
+                kept = [p for p in module._frozen if id(p) not in chosen]
+                module._frozen = (*kept, *own)
         return self
+
+    def unfreeze(self, *names: str) -> Self:
+        """Train again what :meth:`freeze` froze; buffers and your constants stay what they are.
+
+        Raises:
+            UsageError: for a name that no parameter and no module with parameters has.
+        """
+        chosen = {id(p): p for p in self._named(names)}
+        for p in chosen.values():
+            p.requires_grad = True
+        for module in self.modules():
+            module._frozen = tuple(p for p in module._frozen if id(p) not in chosen)
+        return self
+
+    def _named(self, names: tuple[str, ...]) -> list[Node]:
+        """The parameters, frozen or not, of some names and modules; of no name, all."""
+        have = {name: p for name, p in self._state() if not isinstance(p, Buffer)}
+        have = {name: p for name, p in have.items() if isinstance(p, Node)}
+        if not names:
+            return list(have.values())
+        found: list[Node] = []
+        for name in names:
+            inside = [p for k, p in have.items() if k == name or k.startswith(f"{name}.")]
+            if not inside:
+                raise UsageError(
+                    f"{type(self).__name__} has no parameter and no module with parameters named "
+                    f"{name!r}; its parameters are {', '.join(have) or 'none'}"
+                )
+            found += inside
+        return found
+
+    # State
+
+    def _state(self) -> Iterator[tuple[str, Any]]:
+        """What training changes: parameters, frozen ones too, buffers, random generators."""
+        contents = list(_contents(self, ""))
+        frozen = {id(p) for _, x in contents if isinstance(x, Module) for p in x._frozen}
+        for name, x in contents:
+            if isinstance(x, Node):
+                if isinstance(x, Buffer) or (x.op is None and (x._bits or id(x) in frozen)):
+                    yield name, x
+            elif not isinstance(x, Module):
+                yield name, x
+
+    def _state_by_name(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, x in self._state():
+            if name in found:
+                raise StateError(
+                    f"{type(self).__name__}: two parameters are named {name!r}; rename an "
+                    "attribute or a key of a dict, so that a state can tell them apart"
+                )
+            found[name] = x
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of everything that training changes, by dotted name, each object once.
+
+        Parameters, frozen ones too, and buffers as arrays or floats; random generators as their
+        state, nested dicts of ints, words and arrays. Constants of yours are not in it.
+        """
+        return {name: _copied(x) for name, x in self._state_by_name().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave, after checking that all of it fits.
+
+        Raises:
+            StateError: naming all that is missing, not expected, or of another shape, dtype or
+                kind; nothing is changed then.
+        """
+        own = self._state_by_name()
+        user = type(self).__name__
+        if not isinstance(state, dict):
+            raise StateError(f"{user}: a state is a dict, got {type(state).__name__}")
+        wrong = [f"{name} is missing" for name in own if name not in state]
+        wrong += [f"{name} is not expected" for name in state if name not in own]
+        for name, x in own.items():
+            problem = _misfit(x, state[name]) if name in state else ""
+            if problem:
+                wrong.append(f"{name} {problem}")
+        if wrong:
+            listed = "".join(f"\n  {line}" for line in wrong[:20])
+            more = f"\n  and {len(wrong) - 20} more" if len(wrong) > 20 else ""
+            raise StateError(f"{user}: the state is of another model:{listed}{more}")
+        for name, x in own.items():
+            _restore(x, state[name])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: hooks belong to this very object and stay behind."""
+        return {name: x for name, x in vars(self).items() if name != "_hooks"}
+
+    # Looking inside
+
+    def register_forward_hook(self, hook: Hook) -> HookHandle:
+        """Call ``hook(module, args, output)`` after each forward pass through this module.
+
+        What the hook returns replaces the output, unless it is None. Copies and pickles of the
+        module have no hooks.
+
+        >>> import microgradopt as mg
+        >>> layer = mg.nn.ReLU()
+        >>> with layer.register_forward_hook(lambda module, args, output: print(args, output)):
+        ...     y = layer(-2.0)
+        (-2.0,) 0.0
+        """
+        if not callable(hook):
+            raise UsageError(f"a hook is a function (module, args, output), got {hook!r}")
+        handle = HookHandle(self)
+        self._hooks = {**self._hooks, handle: hook}
+        return handle
+
+    @contextmanager
+    def activations(self) -> Generator[dict[str, Any], None, None]:
+        """Collect what each module inside returns: ``with model.activations() as seen:``.
+
+        ``seen`` maps dotted names to outputs, those of the latest call where there are several.
+        They are nodes of the graph: after ``backward()`` each has its gradient.
+
+        >>> import numpy as np, microgradopt as mg
+        >>> net = mg.nn.MLP(2, [4, 3], rng=0)
+        >>> with net.activations() as seen:
+        ...     out = net(np.zeros((5, 2)))
+        >>> {name: x.shape for name, x in seen.items()}
+        {'layers.0': (5, 4), 'layers.1': (5, 4), 'layers.2': (5, 3)}
+        """
+        seen: dict[str, Any] = {}
+        handles = [
+            module.register_forward_hook(_Collector(seen, name))
+            for name, module in self.named_modules()
+            if module is not self
+        ]
+        try:
+            yield seen
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def summary(self, *inputs: Any) -> Summary:
+        """A table of the modules: output shapes, parameters, and the work of one forward pass.
+
+        Args:
+            inputs: what to call the module with; a tuple of ints stands for an array of that shape
+                and of the parameters' dtype.
+
+        The pass runs on a copy: running averages and random generators stay as they are. See
+        :class:`microgradopt.nn.summary.Summary` for how work is counted.
+
+        >>> import microgradopt as mg
+        >>> print(mg.nn.MLP(2, [4, 3], rng=0).summary((5, 2)))
+        name      layer         output  parameters  flops
+        layers.0  Linear(2, 4)  (5, 4)          12    100
+        layers.1  relu          (5, 4)           0     20
+        layers.2  Linear(4, 3)  (5, 3)          15    135
+        27 parameters, all trainable; 216 bytes; 255 flops
+        """
+        return summarize(self, inputs)
 
     @recursive_repr()
     def __repr__(self) -> str:
@@ -78,8 +344,21 @@ class Module:
         return f"{type(self).__name__}({inner})"
 
 
-def _contents(root: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Modules and nodes reachable through attributes and containers, depth first, each once."""
+class _Collector:
+    """A hook that notes what a module returned."""
+
+    def __init__(self, seen: dict[str, Any], name: str) -> None:
+        self.seen, self.name = seen, name
+
+    def __call__(self, module: Module, args: tuple[Any, ...], out: Any) -> None:
+        self.seen[self.name] = out
+
+
+def _contents(root: Any, prefix: str, *, deep: bool = True) -> Iterator[tuple[str, Any]]:
+    """Modules, nodes and random generators reachable through attributes and containers.
+
+    Depth first, each once; unless ``deep``, modules inside ``root`` are not entered.
+    """
     seen: set[int] = set()
     stack = [(prefix, root)]
     while stack:
@@ -87,14 +366,60 @@ def _contents(root: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         if id(x) in seen:
             continue
         seen.add(id(x))
-        if isinstance(x, (Module, Node)):
-            yield name, x
         children: list[tuple[Any, Any]] = []
         if isinstance(x, Module):
-            children = list(vars(x).items())
+            yield name, x
+            if deep or x is root:
+                children = [pair for pair in vars(x).items() if pair[0] not in _OWN]
+        elif isinstance(x, Node) or _is_generator(x):
+            yield name, x
         elif isinstance(x, dict):
             children = list(x.items())
         elif isinstance(x, (list, tuple)):
             children = list(enumerate(x))
         for key, child in reversed(children):
             stack.append((f"{name}.{key}" if name else str(key), child))
+
+
+_OWN = ("_hooks", "_frozen")  # attributes in which a module keeps its own books
+
+
+def _is_generator(x: Any) -> bool:
+    """Whether it is a ``np.random.Generator``; asked so that nobody has to import that yet."""
+    random = sys.modules.get("numpy.random")
+    return random is not None and isinstance(x, random.Generator)
+
+
+def _copied(x: Any) -> Any:
+    """The state of a node or a random generator, as data of its own."""
+    if not isinstance(x, Node):
+        return generator_state(x)
+    data = x._raw
+    return data.copy(order="K") if isinstance(data, np.ndarray) else data
+
+
+def _misfit(x: Any, given: Any) -> str:
+    """Why a node or a random generator cannot take a state; empty when it can."""
+    if not isinstance(x, Node):
+        try:
+            check_generator_state(x, given)
+        except StateError as error:
+            return f"does not fit: {error}"
+        return ""
+    have, need = _kind(given), _kind(x._raw)
+    return "" if have == need else f"is {need} here, {have} in the state"
+
+
+def _kind(x: Any) -> str:
+    """What an entry of a state is, such as ``float64 of shape (2, 3)``."""
+    if isinstance(x, np.ndarray):
+        return f"{x.dtype} of shape {x.shape}"
+    return type(x).__name__
+
+
+def _restore(x: Any, given: Any) -> None:
+    """Set a node's or a generator's state, which fits."""
+    if not isinstance(x, Node):
+        x.bit_generator.state = given
+    else:
+        x.assign(given.copy(order="K") if isinstance(given, np.ndarray) else given)

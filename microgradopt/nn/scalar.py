@@ -15,10 +15,12 @@ from microgradopt.engine.tensor import Tensor
 from microgradopt.engine.value import Value
 from microgradopt.errors import ShapeError, UsageError
 from microgradopt.nn.arguments import count, sizes
-from microgradopt.nn.module import Module
+from microgradopt.nn.module import Module, Sample
 from microgradopt.randomness import RandomSource, as_generator
 
 Activation = Callable[[Value], Value] | None
+INPUTS = [0.3, -0.7, 1.1]  # of all samples
+REFUSED = tuple(([1.0] * n,) for n in (1, 2, 4))
 
 
 class Neuron(Module):
@@ -55,6 +57,13 @@ class Neuron(Module):
         self.activation = activation if nonlin else None
         self.name_parameters()
 
+    @classmethod
+    def samples(cls, dtype: Any = np.float64) -> list[Sample]:
+        return [
+            Sample(cls(3, activation=activation, rng=0), (INPUTS,), REFUSED)
+            for activation in (Value.relu, None)
+        ]
+
     def forward(self, x: Sequence[Any]) -> Value:
         x = _inputs(x)
         if len(x) != len(self.w):
@@ -84,6 +93,13 @@ class Layer(Module):
         rng = as_generator(rng)
         self.neurons = [Neuron(nin, nonlin, activation=activation, rng=rng) for _ in range(nout)]
         self.name_parameters()
+
+    @classmethod
+    def samples(cls, dtype: Any = np.float64) -> list[Sample]:
+        return [
+            Sample(cls(3, nout, nonlin, rng=0), (INPUTS,), REFUSED)
+            for nout, nonlin in ((2, True), (1, False))
+        ]
 
     def forward(self, x: Sequence[Any]) -> Any:
         x = _inputs(x)
@@ -116,6 +132,14 @@ class MLP(Module):
         ins = [nin, *nouts]
         self.layers = [Layer(a, b, activation=f, rng=rng) for a, b, f in zip(ins, nouts, kinds)]
         self.name_parameters()
+
+    @classmethod
+    def samples(cls, dtype: Any = np.float64) -> list[Sample]:
+        smooth = cls(3, [2, 1, 1], activation=Value.tanh, final=Value.sigmoid, rng=0)
+        return [
+            Sample(cls(3, [4, 2], rng=0), (INPUTS,), REFUSED),
+            Sample(smooth, (INPUTS,), REFUSED),
+        ]
 
     def forward(self, x: Sequence[Any]) -> Any:
         for layer in self.layers:

@@ -1,9 +1,33 @@
 """Optimizers, and the transforms they are made of."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from microgradopt.optim.adafactor import (
+    Adafactor,
+    clip_by_rms,
+    scale_by_factored_rms,
+    scale_by_relative_step,
+)
 from microgradopt.optim.adam import Adam, AdamW, scale_by_adam
+from microgradopt.optim.adamax import Adamax, scale_by_adamax
+from microgradopt.optim.adaptive import Adadelta, Adagrad, scale_by_adadelta, scale_by_adagrad
 from microgradopt.optim.clipping import clip_by_global_norm, clip_by_norm, clip_by_value
+from microgradopt.optim.layerwise import LAMB, LARS, scale_by_trust_ratio
+from microgradopt.optim.muon import Muon, orthogonalized, scale_by_muon
+from microgradopt.optim.nadam import NAdam, RAdam, scale_by_nadam, scale_by_radam
+from microgradopt.optim.nesterov import Nesterov, lookahead_momentum
 from microgradopt.optim.optimizer import Optimizer
+from microgradopt.optim.prodigy import Prodigy, scale_by_prodigy
+from microgradopt.optim.rmsprop import RMSprop, scale_by_rms
+from microgradopt.optim.rprop import Rprop, scale_by_rprop
+from microgradopt.optim.schedule_free import (
+    AdamWScheduleFree,
+    SGDScheduleFree,
+    schedule_free_average,
+)
 from microgradopt.optim.sgd import SGD, momentum
+from microgradopt.optim.signs import Lion, SignSGD, scale_by_lion, scale_by_sign
 from microgradopt.optim.transforms import (
     Transform,
     add_decayed_weights,
@@ -15,8 +39,31 @@ from microgradopt.optim.transforms import (
 )
 from microgradopt.optim.wrappers import accumulate, ema, masked, partition
 
+if TYPE_CHECKING:
+    from microgradopt.optim import presets, schedules
+
 __all__ = [
-    "SGD", "Adam", "AdamW", "Optimizer", "Transform", "accumulate", "add_decayed_weights", "chain",
-    "clip_by_global_norm", "clip_by_norm", "clip_by_value", "ema", "masked", "momentum",
-    "partition", "scale", "scale_by_adam", "scale_by_learning_rate", "stateless", "transform_of",
+    "LAMB", "LARS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW",
+    "AdamWScheduleFree", "Adamax", "Lion", "Muon", "NAdam", "Nesterov", "Optimizer", "Prodigy",
+    "RAdam", "RMSprop", "Rprop", "SGDScheduleFree", "SignSGD", "Transform", "accumulate",
+    "add_decayed_weights", "chain", "clip_by_global_norm", "clip_by_norm", "clip_by_rms",
+    "clip_by_value", "ema", "lookahead_momentum", "masked", "momentum", "orthogonalized",
+    "partition", "presets", "scale", "scale_by_adadelta", "scale_by_adagrad", "scale_by_adam",
+    "scale_by_adamax", "scale_by_factored_rms", "scale_by_learning_rate", "scale_by_lion",
+    "scale_by_muon", "scale_by_nadam", "scale_by_prodigy", "scale_by_radam",
+    "scale_by_relative_step", "scale_by_rms", "scale_by_rprop", "scale_by_sign",
+    "scale_by_trust_ratio", "schedule_free_average", "schedules", "stateless", "transform_of",
 ]  # fmt: skip
+
+
+_ON_REQUEST = ("presets", "schedules")  # imported when first used: not every program needs them
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_REQUEST:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_REQUEST})

@@ -9,15 +9,8 @@ from typing import Any
 from microgradopt.engine.ops.elementwise import maximum, sqrt
 from microgradopt.optim.optimizer import Optimizer
 from microgradopt.optim.options import Exclusion, check_choice
-from microgradopt.optim.sgd import ascent, decay
-from microgradopt.optim.transforms import (
-    Hyper,
-    Transform,
-    chain,
-    scale_by_learning_rate,
-    transform_of,
-    zeros_like,
-)
+from microgradopt.optim.sgd import downhill
+from microgradopt.optim.transforms import Hyper, Transform, transform_of, zeros_like
 
 EPS_MODES = ("outside", "inside", "hat")
 
@@ -47,25 +40,15 @@ def scale_by_adam(
         g: Any, state: Any, x: Any, beta1: float, beta2: float, eps: float, scale: float = 1.0
     ) -> tuple[Any, dict[str, Any]]:
         step = state["step"] + 1
-        m = beta1 * state["exp_avg"]
-        m += (1.0 - beta1) * g
-        squares = (1.0 - beta2) * g
-        squares *= g
-        v = beta2 * state["exp_avg_sq"]
-        v += squares
+        m, v = averages(g, state, beta1, beta2)
         after = {"exp_avg": m, "exp_avg_sq": v, "step": step}
         if amsgrad:
             v = after["max_exp_avg_sq"] = maximum(state["max_exp_avg_sq"], v)
         # Both corrections in one factor of the result saves passes over the arrays.
         missing_m = 1.0 - beta1**step if bias_correction else 1.0
         missing_v = 1.0 - beta2**step if bias_correction else 1.0
-        if eps_mode == "inside":
-            root = sqrt(v + eps * missing_v)
-        else:
-            root = sqrt(v)
-            root += eps if eps_mode == "hat" else eps * math.sqrt(missing_v)
         update = (scale * math.sqrt(missing_v) / missing_m) * m
-        update /= root
+        update /= root_of(v, missing_v, eps, eps_mode)
         return update, after
 
     def start(x: Any) -> dict[str, Any]:
@@ -85,6 +68,26 @@ def scale_by_adam(
     )
 
 
+def averages(g: Any, state: Any, beta1: float, beta2: float) -> tuple[Any, Any]:
+    """The next averages of gradients and of their squares."""
+    m = beta1 * state["exp_avg"]
+    m += (1.0 - beta1) * g
+    squares = (1.0 - beta2) * g
+    squares *= g
+    v = beta2 * state["exp_avg_sq"]
+    v += squares
+    return m, v
+
+
+def root_of(v: Any, missing: float, eps: float, eps_mode: str) -> Any:
+    """The root of v/missing with eps in its place, times √missing."""
+    if eps_mode == "inside":
+        return sqrt(v + eps * missing)
+    root = sqrt(v)
+    root += eps if eps_mode == "hat" else eps * math.sqrt(missing)
+    return root
+
+
 def adam(
     lr: Hyper,
     betas: tuple[Hyper, Hyper],
@@ -100,9 +103,7 @@ def adam(
     direction = scale_by_adam(
         *betas, eps, amsgrad=amsgrad, bias_correction=bias_correction, eps_mode=eps_mode
     )
-    decayed = decay(weight_decay)
-    pieces = [direction, *decayed] if decoupled_weight_decay else [*decayed, direction]
-    return chain(*ascent(maximize), *pieces, scale_by_learning_rate(lr))
+    return downhill([direction], lr, weight_decay, maximize, decoupled_weight_decay)
 
 
 class Adam(Optimizer):

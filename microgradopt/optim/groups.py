@@ -179,7 +179,8 @@ def _refuse_nonfinite(gradients: dict[str, Any]) -> None:
     for name, g in gradients.items():
         bad = 0 if g is None else int(np.count_nonzero(~np.isfinite(g)))
         if bad:
+            entries = "entry that is" if bad == 1 else "entries that are"
             raise NonFiniteError(
-                f"the gradient of {name!r} has {bad} entries that are NaN or infinite; nothing was "
+                f"the gradient of {name!r} has {bad} {entries} NaN or infinite; nothing was "
                 "updated. Lower the learning rate, or look for log or division of 0 in the loss"
             )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from microgradopt.engine.graph import Node
+from microgradopt.engine.structure import map_structure
 from microgradopt.errors import NonFiniteError, UsageError
 from microgradopt.optim.groups import Group
 from microgradopt.optim.options import (
@@ -20,6 +21,7 @@ from microgradopt.optim.options import (
 from microgradopt.optim.saving import (
     check_header,
     check_state,
+    copied,
     read_options,
     remembered,
     written_options,
@@ -208,7 +210,7 @@ class Optimizer:
                 {
                     "names": list(group.nodes),
                     "options": written_options(group.settings()),
-                    "state": group.state(),
+                    "state": map_structure(copied, group.state()),
                 }
                 for group in self._groups
             ],

@@ -13,7 +13,11 @@ from microgradopt.errors import DTypeError, UsageError
 from microgradopt.optim.transforms import check_hyper
 
 Exclusion = str | Callable[[str, Array], bool] | None
-LIMITS_OF_TUPLES = {"betas": ("beta1", "beta2", "beta3")}  # their numbers' names in LIMITS
+LIMITS_OF_TUPLES = {  # their numbers' names in LIMITS
+    "betas": ("beta1", "beta2", "beta3"),
+    "etas": ("eta_minus", "eta_plus"),
+    "ns_coefficients": ("ns_a", "ns_b", "ns_c"),
+}
 
 
 def as_groups(params: Iterable[Any], user: str) -> list[dict[str, Any]]:

@@ -47,7 +47,7 @@ def _read(user: str, name: str, given: Any, current: Any) -> Any:
             raise UsageError(f"{user}: {name} must be {len(current)} numbers, saved is {given!r}")
         pairs = zip(given, current)
         return tuple(_read(user, f"{name}[{i}]", g, c) for i, (g, c) in enumerate(pairs))
-    scheduled = isinstance(given, dict) and SCHEDULE in given
+    scheduled = isinstance(given, dict) and given.get(SCHEDULE) is True
     if scheduled != callable(current):
         kinds = ("a number", "a schedule")
         raise UsageError(
@@ -115,7 +115,12 @@ def check_state(user: str, given: Any, expected: Any, where: str) -> Any:
     have, need = _form(given), _form(expected)
     if have != need:
         raise UsageError(f"{user}: {where} is {have}, but must be {need}")
-    return np.array(given) if isinstance(given, np.ndarray) else given
+    return copied(given)
+
+
+def copied(leaf: Any) -> Any:
+    """An entry of a state that shares no memory with it."""
+    return np.array(leaf) if isinstance(leaf, np.ndarray) else leaf
 
 
 def written_keys(x: Any) -> str:

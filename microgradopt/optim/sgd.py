@@ -79,6 +79,15 @@ def decay(weight_decay: Hyper) -> list[Transform]:
     return [add_decayed_weights(weight_decay)] if weight_decay != 0.0 else []
 
 
+def downhill(
+    directions: list[Transform], lr: Hyper, weight_decay: Hyper, maximize: bool, decoupled: bool
+) -> Transform:
+    """The chain against a direction; weight decay goes into the gradient, or past the direction."""
+    decayed = decay(weight_decay)
+    pieces = [*directions, *decayed] if decoupled else [*decayed, *directions]
+    return chain(*ascent(maximize), *pieces, scale_by_learning_rate(lr))
+
+
 class SGD(Optimizer):
     """x ← x − lr·g, with torch's names, defaults and formulas.
 

@@ -1,6 +1,7 @@
 """Every public function that is made of rows, with its NumPy counterpart and points to test at."""
 
 from function_cases import (
+    activations,
     arranging,
     differences,
     indexing,
@@ -13,6 +14,7 @@ from function_cases import (
 )
 
 FAMILIES = (
-    reductions, statistics, ufuncs, shapes, indexing, arranging, differences, products, linalg,
+    activations, reductions, statistics, ufuncs, shapes, indexing, arranging, differences, products,
+    linalg,
 )  # fmt: skip
 CASES = [case for family in FAMILIES for case in family.CASES]

@@ -271,13 +271,96 @@ def test_from_probabilities_float32_stays():
     assert nn.cross_entropy_from_probabilities(Tensor(p), np.eye(2)).dtype == np.float32
 
 
+# Options; their numbers are compared with torch's in test_nn_losses
+
+
+def test_ignored_labels_cost_nothing_and_leave_the_mean():
+    logits, labels = problem(5, 3)
+    labels[[1, 3]] = -100
+    kept = [0, 2, 4]
+    expected = by_formula(logits[kept], labels[kept])
+    for options in ({}, {"ignore_index": -100}):
+        value, gradient = value_and_gradient(
+            lambda x, o=options: nn.cross_entropy(x, labels, **o), logits
+        )
+        np.testing.assert_allclose(value, expected[0], rtol=1e-13)
+        np.testing.assert_allclose(gradient[kept], expected[1], rtol=1e-12, atol=1e-16)
+        np.testing.assert_array_equal(gradient[[1, 3]], 0.0)
+
+
+def test_a_class_may_be_the_ignored_one():
+    logits, labels = problem(6, 3)
+    kept = labels != 1
+    expected = by_formula(logits[kept], labels[kept])[0]
+    assert nn.cross_entropy(logits, labels, ignore_index=1) == pytest.approx(expected, rel=1e-13)
+
+
+def test_no_mean_of_ignored_labels_only():
+    logits = np.zeros((2, 3))
+    with pytest.raises(UsageError, match=r"all 2 labels are ignore_index=-100.*use reduction"):
+        nn.cross_entropy(logits, [-100, -100])
+    assert nn.cross_entropy(logits, [-100, -100], reduction="sum") == 0.0
+    assert not nn.cross_entropy(logits, [-100, -100], reduction="none").any()
+
+
+def test_three_ways_to_the_same_loss():
+    logits, labels = problem(4, 5)
+    options = {"weight": np.arange(1.0, 6.0), "ignore_index": int(labels[0])}
+    direct = nn.cross_entropy(logits, labels, **options)
+    assert nn.nll_loss(mg.log_softmax(logits), labels, **options) == pytest.approx(direct)
+    from_p = nn.cross_entropy_from_probabilities(mg.softmax(logits), labels, **options)
+    assert from_p == pytest.approx(direct, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_images_of_labels(dtype):
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(2, 3, 4, 5)).astype(dtype), rng.integers(0, 3, (2, 4, 5))
+    rows = np.moveaxis(logits, 1, -1).reshape(-1, 3)
+    found = nn.cross_entropy(logits, labels)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, by_formula(rows, labels.ravel())[0], rtol=1e-5)
+    assert nn.cross_entropy(logits, labels, reduction="none").shape == (2, 4, 5)
+    soft = np.moveaxis(np.eye(3)[labels], -1, 1)
+    np.testing.assert_allclose(nn.cross_entropy(logits, soft), found, rtol=1e-5)
+
+
+def test_a_weight_of_zero_forgives_infinity():
+    logits = np.array([[0.0, -np.inf], [0.0, 0.0]])
+    assert nn.cross_entropy(logits, [1, 0], weight=[1.0, 0.0]) == pytest.approx(np.log(2.0))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"weight": [1.0, 2.0]}, ShapeError, r"each of the 3 classes, got shape \(2,\)"),
+        ({"weight": ["a", "b", "c"]}, ShapeError, "weight must be one number"),
+        ({"weight": Tensor(np.ones(3))}, DTypeError, "class weights are plain numbers"),
+        ({"label_smoothing": 1.5}, UsageError, "a part from 0 to 1, got 1.5"),
+        ({"label_smoothing": -0.1}, UsageError, "label_smoothing must be finite, at least 0"),
+        ({"label_smoothing": None}, UsageError, "label_smoothing must be a number"),
+        ({"reduction": "average"}, UsageError, "reduction must be one of"),
+    ],
+)
+@pytest.mark.parametrize("target", [[0, 1, 2, 0], np.full((4, 3), 1 / 3)], ids=["labels", "soft"])
+def test_bad_options_are_refused(options, error, message, target):
+    with pytest.raises(error, match=message):
+        nn.cross_entropy(Tensor(np.zeros((4, 3))), target, **options)
+
+
 # Refused
 
 X = np.zeros((4, 3))
 REFUSED = {
     "no samples": (np.zeros((0, 3)), np.zeros(0, int), ShapeError, r"got \(0, 3\)"),
     "no classes": (np.zeros((4, 0)), [0] * 4, ShapeError, r"got \(4, 0\)"),
-    "three axes": (np.zeros((2, 4, 3)), [0, 1], ShapeError, r"got \(2, 4, 3\)"),
+    "three axes": (
+        np.zeros((2, 4, 3)),
+        [0, 1],
+        ShapeError,
+        r"\(2, 4, 3\) need integer labels \(2, 3\)",
+    ),
+    "no axes": (np.zeros(()), 0, ShapeError, r"got \(\)"),
     "too few labels": (X, [0, 1], ShapeError, r"\(4, 3\) need 4 integer labels.*\(2,\)"),
     "a column of labels": (X, [[0]] * 4, ShapeError, r"got shape \(4, 1\)"),
     "other probabilities": (X, np.zeros((4, 2)), ShapeError, r"\(4, 3\).*got shape \(4, 2\)"),

@@ -27,6 +27,11 @@ SPREADS = {  # the standard deviation that is promised, for shape (300, 200)
     "he_normal with slope": (partial(init.he_normal, slope=0.5), math.sqrt(2 / 1.25 / 200)),
     "he_uniform": (init.he_uniform, math.sqrt(2 / 200)),
     "he_uniform with slope": (partial(init.he_uniform, slope=0.5), math.sqrt(2 / 1.25 / 200)),
+    "he_normal by fan_out": (partial(init.he_normal, mode="fan_out"), math.sqrt(2 / 300)),
+    "he_uniform by fan_out": (partial(init.he_uniform, mode="fan_out"), math.sqrt(2 / 300)),
+    "lecun_normal": (init.lecun_normal, math.sqrt(1 / 200)),
+    "lecun_uniform": (init.lecun_uniform, math.sqrt(1 / 200)),
+    "normal, truncated": (init.truncated_normal, 0.01 * 0.879626),
     "orthogonal": (init.orthogonal, math.sqrt(1 / 300)),
     "torch_default": (init.torch_default, 1 / math.sqrt(3 * 200)),
 }
@@ -136,14 +141,81 @@ def test_fans_of_dense_and_convolution_weights(shape, expected):
         ("relu", math.sqrt(2)),
         ("leaky_relu", math.sqrt(2 / 1.0001)),
         ("selu", 0.75),
+        ("conv2d", 1.0),
+        ("conv_transpose3d", 1.0),
     ],
 )
 def test_gains_are_torchs(nonlinearity, expected):
     assert init.gain(nonlinearity) == pytest.approx(expected, rel=1e-15)
 
 
+def test_the_gain_of_a_leaky_relu_depends_on_its_slope():
+    assert init.gain("leaky_relu", 0.2) == pytest.approx(math.sqrt(2 / 1.04), rel=1e-15)
+    assert init.gain("leaky_relu", 0) == pytest.approx(math.sqrt(2), rel=1e-15)
+    with pytest.raises(UsageError, match=r"'tanh' has no parameter, got 0\.2"):
+        init.gain("tanh", 0.2)
+    with pytest.raises(UsageError, match="param must be a number"):
+        init.gain("leaky_relu", "0.2")
+
+
+def test_he_knows_two_modes():
+    for draw in (init.he_normal, init.he_uniform):
+        with pytest.raises(UsageError, match='"fan_in" or "fan_out", got \'fan_avg\''):
+            draw((3, 2), mode="fan_avg")
+
+
+@pytest.mark.parametrize("cut", [0.5, 2.0])
+def test_a_truncated_normal_has_no_tails(cut):
+    w = init.truncated_normal((300, 200), rng=0, std=3.0, cut=cut)
+    assert 0.99 * 3.0 * cut < np.abs(w).max() <= 3.0 * cut
+    assert init.truncated_normal((), rng=0, cut=cut).shape == ()
+    with pytest.raises(UsageError, match=r"cut must be at least 0\.01"):
+        init.truncated_normal((3,), cut=0.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_layers_that_start_as_their_input(dtype):
+    w = init.identity((2, 3), 0, dtype, gain=2)
+    np.testing.assert_array_equal(w, [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
+    assert w.dtype == dtype
+    line = init.dirac((4, 2, 3), 0, dtype, groups=2)
+    expected = np.zeros((4, 2, 3))
+    for out, channel in ((0, 0), (1, 1), (2, 0), (3, 1)):
+        expected[out, channel, 1] = 1.0
+    np.testing.assert_array_equal(line, expected)
+    assert line.dtype == dtype
+    image = init.dirac((2, 3, 3, 4))
+    assert image[0, 0, 1, 2] == image[1, 1, 1, 2] == 1.0
+    assert image.sum() == 2.0
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.25, 1.0])
+def test_sparse_columns(sparsity):
+    w = init.sparse((10, 50), rng=0, sparsity=sparsity, std=2.0)
+    np.testing.assert_array_equal((w == 0.0).sum(axis=0), math.ceil(10 * sparsity))
+    if sparsity < 1.0:
+        assert np.std(w[w != 0.0]) == pytest.approx(2.0, rel=0.1)
+        assert not np.array_equal(w[:, 0] == 0.0, w[:, 1] == 0.0) or sparsity == 0.0
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: init.identity((2, 3, 4)), ShapeError, "see dirac"),
+        (lambda: init.dirac((2, 3)), ShapeError, "convolution's weight"),
+        (lambda: init.dirac((5, 3, 3), groups=2), UsageError, "must divide out_channels 5, got 2"),
+        (lambda: init.sparse((2, 3, 4), sparsity=0.1), ShapeError, "shape of a matrix"),
+        (lambda: init.sparse((2, 3), sparsity=1.1), UsageError, "a part from 0 to 1"),
+        (lambda: init.truncated_normal((2, 3), std=-1.0), UsageError, "std must be finite"),
+    ],
+)
+def test_bad_shapes_and_options_are_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
 def test_an_unknown_gain_lists_the_known_ones():
-    with pytest.raises(UsageError, match="'swish'; choose from linear, sigmoid, tanh, relu"):
+    with pytest.raises(UsageError, match=r"'swish'; choose from linear, conv1d, .*sigmoid, tanh"):
         init.gain("swish")
 
 
@@ -168,7 +240,7 @@ def test_a_bad_rng_is_refused(name, bad):
 @pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf])
 @pytest.mark.parametrize(("draw", "option"), [(init.normal, "std"), (init.uniform, "bound")])
 def test_a_bad_spread_is_refused(draw, option, bad):
-    with pytest.raises(UsageError, match=rf"{option} must be finite and at least 0, got {bad}"):
+    with pytest.raises(UsageError, match=rf"{option} must be finite, at least 0; got {bad}"):
         draw((3, 2), rng=0, **{option: bad})
 
 

@@ -246,3 +246,27 @@ def test_mlp_wants_a_list_of_sizes(bad):
 def test_a_forward_pass_without_recording():
     with mg.no_grad():
         assert not nn.MLP(3, [4, 2], rng=0)(np.zeros((1, 3))).requires_grad
+
+
+def test_a_slice_of_a_sequential_shares_its_layers():
+    net = nn.MLP(3, [4, 4, 2], rng=0).eval()
+    names = [p.name for p in net.parameters()]
+    head, tail = net[:2], net[2:]
+    assert repr(head) == "Sequential(Linear(3, 4), relu)"
+    assert type(tail) is nn.Sequential
+    assert tail[0] is net[2]
+    assert not tail.training
+    assert [p.name for p in net.parameters()] == names
+    x = RNG.normal(size=(5, 3))
+    np.testing.assert_array_equal(tail(head(x)).data, net(x).data)
+    assert repr(net[::-2]) == "Sequential(Linear(4, 2), Linear(4, 4), Linear(3, 4))"
+
+
+@pytest.mark.parametrize("axes", [(), (4,), (2, 3), (0,)])
+def test_leading_axes_are_a_batch(axes):
+    for net in (nn.Linear(3, 2, rng=0), nn.MLP(3, [4, 2], rng=0)):
+        x = RNG.normal(size=(*axes, 3))
+        out = net(x).data
+        assert out.shape == (*axes, 2)
+        for i in np.ndindex(*axes):
+            np.testing.assert_allclose(out[i], net(x[i]).data, rtol=1e-12)

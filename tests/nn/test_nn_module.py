@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 import pickle
 
+import numpy as np
 import pytest
 
 from microgradopt import Tensor, Value, nn
+from microgradopt.errors import StateError, UsageError
+from microgradopt.nn.module import Buffer
 
 
 class Bag(nn.Module):
@@ -168,3 +171,157 @@ def test_arguments_of_a_call_reach_forward():
 
 def test_repr_shows_the_modules_inside():
     assert repr(Bag(w=Value(1.0), inner=Bag())) == "Bag(inner=Bag())"
+
+
+# State
+
+
+class Whole(nn.Module):
+    """One of everything that training changes, and things it does not."""
+
+    def __init__(self, seed=0):
+        self.rng = np.random.default_rng(seed)
+        self.w = Tensor(self.rng.normal(size=(2, 3)))
+        self.b = [Value(float(seed))]
+        self.narrow = Tensor(np.float32([seed]), dtype=np.float32)
+        self.running = Buffer(np.full(2, seed, float))
+        self.constant = Tensor([9.0], requires_grad=False)
+        self.again = {"w": self.w, "rng": self.rng}
+
+    def forward(self, x):
+        return x
+
+
+def test_a_state_has_everything_once_and_is_a_copy():
+    module = Whole()
+    state = module.state_dict()
+    assert list(state) == ["rng", "w", "b.0", "narrow", "running"]
+    assert state["rng"]["bit_generator"] == "PCG64"
+    state["w"][...] = 7.0
+    state["rng"]["state"]["state"] = 1
+    assert not (module.w.data == 7.0).any()
+    assert module.rng.bit_generator.state["state"]["state"] != 1
+    assert [name for name, _ in module.named_buffers()] == ["running"]
+    assert module.buffers() == [module.running]
+
+
+def test_a_state_makes_another_module_the_same():
+    first, second = Whole(0), Whole(1)
+    state = first.state_dict()
+    state["w"][0, 0] = np.nan
+    second.load_state_dict(state)
+    np.testing.assert_equal(second.state_dict(), state)
+    state["w"][...] = 7.0
+    assert not (second.w.data == 7.0).any()
+
+
+def test_a_wrong_state_is_refused_with_all_that_differs_and_changes_nothing():
+    module = Whole(1)
+    before = module.state_dict()
+    state = Whole(0).state_dict()
+    del state["b.0"]
+    state |= {"more": 1.0, "w": np.zeros((3, 2)), "narrow": np.zeros(1), "running": 2.0}
+    state["rng"] = {"bit_generator": "MT19937"}
+    with pytest.raises(StateError) as caught:
+        module.load_state_dict(state)
+    for line in [
+        "b.0 is missing",
+        "more is not expected",
+        "w is float64 of shape (2, 3) here, float64 of shape (3, 2) in the state",
+        "narrow is float32 of shape (1,) here, float64 of shape (1,) in the state",
+        "running is float64 of shape (2,) here, float in the state",
+        "rng does not fit: a PCG64 generator cannot take the state of 'MT19937'",
+    ]:
+        assert f"\n  {line}" in str(caught.value)
+    np.testing.assert_equal(module.state_dict(), before)
+    with pytest.raises(StateError, match="a state is a dict, got list"):
+        module.load_state_dict([])
+
+
+def test_two_parameters_of_one_name_are_refused():
+    with pytest.raises(StateError, match=r"two parameters are named 'x\.1'"):
+        Bag(x={1: Value(1.0), "1": Value(2.0)}).state_dict()
+
+
+# Freezing
+
+
+def test_frozen_parameters_stay_in_the_state_and_come_back():
+    net = nn.MLP(2, [4, 3], rng=0)
+    names = list(net.state_dict())
+    net.layers[0].weight.grad = np.ones((4, 2))
+    assert net.freeze("layers.0.weight", "layers.2") is net
+    assert [name for name, _ in net.named_parameters()] == ["layers.0.bias"]
+    assert net[0].weight.grad is None
+    assert list(net.state_dict()) == names
+    for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert list(twin.state_dict()) == names
+        assert len(twin.unfreeze().parameters()) == 4
+    net[2].unfreeze("bias")
+    assert [name for name, _ in net.named_parameters()] == ["layers.0.bias", "layers.2.bias"]
+    assert len(net.freeze().parameters()) == 0
+    assert len(net.unfreeze().parameters()) == 4
+
+
+def test_unfreezing_leaves_buffers_and_constants_alone():
+    module = Whole().freeze().unfreeze()
+    assert not module.running.requires_grad
+    assert not module.constant.requires_grad
+    assert len(module.parameters()) == 3
+    for name in ("running", "constant", "nothing", "rng"):
+        with pytest.raises(UsageError, match=f"named '{name}'; its parameters are w, b.0, narrow"):
+            module.freeze(name)
+
+
+def test_a_shared_parameter_is_frozen_in_every_module_that_has_it():
+    w = Tensor([1.0])
+    bag = Bag(a=Bag(w=w), b=Bag(w=w)).freeze("a")
+    assert list(bag.b.state_dict()) == ["w"]
+    bag.unfreeze()
+    assert w.requires_grad
+    assert bag.b.parameters() == [w]
+
+
+# Hooks
+
+
+def test_hooks_see_and_may_replace_the_output():
+    bag, calls = Bag(), []
+    first = bag.register_forward_hook(lambda m, args, out: calls.append((m, args, out)))
+    with bag.register_forward_hook(lambda m, args, out: out + 1.0):
+        assert bag(2.0) == 3.0
+    assert bag(2.0) == 2.0
+    first.remove()
+    first.remove()
+    assert bag(2.0) == 2.0
+    assert calls == [(bag, (2.0,), 2.0)] * 2
+    with pytest.raises(UsageError, match="a hook is a function"):
+        bag.register_forward_hook(3)
+
+
+def test_copies_have_no_hooks():
+    bag = Bag(inner=Bag())
+    bag.inner.register_forward_hook(lambda m, args, out: 0.0)
+    for twin in (copy.copy(bag.inner), copy.deepcopy(bag).inner):
+        assert twin(2.0) == 2.0
+    assert pickle.loads(pickle.dumps(bag)).inner(2.0) == 2.0
+    assert bag.inner(2.0) == 0.0
+
+
+def test_activations_by_name_also_after_an_error():
+    net = nn.Sequential(nn.Linear(2, 3, rng=0), nn.ReLU())
+    with net.activations() as seen:
+        out = net(np.ones((4, 2)))
+    out.sum().backward()
+    assert list(seen) == ["layers.0", "layers.1"]
+    assert seen["layers.1"] is out
+    assert seen["layers.0"].grad.shape == (4, 3)
+    with pytest.raises(ZeroDivisionError), net.activations():
+        1 / 0
+    assert not net[0]._hooks
+
+
+def test_apply_reaches_every_module():
+    bag, seen = Bag(a=Bag(b=Bag()), c=[Bag()]), []
+    assert bag.apply(seen.append) is bag
+    assert seen == [bag, bag.a, bag.a.b, bag.c[0]] == bag.modules()

@@ -7,7 +7,8 @@ import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
+from itertools import pairwise
 from typing import Annotated, Any, TypeVar, get_args
 
 import numpy as np
@@ -23,11 +24,10 @@ class Schedule(ABC):
     """A pure function of the step: ``schedule(step)`` is the value used in that step, from 1 on.
 
     Subclasses are frozen dataclasses: they compare by what they hold, can be pickled, and their
-    ``repr`` can be evaluated. Each field's kind (see ``fields``) checks and converts what is given.
+    ``repr`` can be evaluated. Each field's kind (see ``fields``) checks and converts what it gets.
 
-    A schedule with a ``length`` can be followed by another, ``warmup(0.1, 100) >> cosine(0.1, 900)``.
-    Schedules multiply with numbers, with each other and with functions of the step:
-    ``0.5 * schedule``.
+    A schedule with a ``length`` can be followed by another: ``warmup(0.1, 9) >> cosine(0.1, 90)``.
+    Schedules multiply with numbers, with each other and with functions: ``0.5 * schedule``.
     """
 
     __array_ufunc__ = None  # so that np.float64(0.5) * schedule asks the schedule
@@ -85,10 +85,45 @@ class Schedule(ABC):
         return product((other, self))
 
     def __post_init__(self) -> None:
-        for field in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
+        for field in _fields(self):
             accept = get_args(field.type)[1]
             value = accept(type(self).__name__, field.name, getattr(self, field.name))
             object.__setattr__(self, field.name, value)
+
+    # What is remembered, by the few schedules that are more than functions of the step
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the parts of this schedule remember, such as a ``Plateau``; mostly nothing."""
+        return {str(i): part.state_dict() for i, part in enumerate(self._remembering())}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what ``state_dict`` gave.
+
+        Raises:
+            UsageError: if it is of another schedule; nothing is changed then.
+        """
+        for part, remembered in self._checked(state):
+            object.__setattr__(part, "state", remembered)
+
+    def _remembering(self) -> list["Schedule"]:
+        values = [getattr(self, field.name) for field in _fields(self)]
+        inner = [x for value in values for x in (value if isinstance(value, tuple) else [value])]
+        return [part for x in inner if isinstance(x, Schedule) for part in x._remembering()]
+
+    def _checked(self, state: Any) -> list[tuple["Schedule", Any]]:
+        """The parts that remember, each with what it is to remember; None is nothing."""
+        parts, state = self._remembering(), {} if state is None else state
+        if not isinstance(state, dict) or set(state) != {str(i) for i in range(len(parts))}:
+            given = sorted(state) if isinstance(state, dict) else state
+            raise UsageError(
+                f"{type(self).__name__}: a saved state holds that of the {len(parts)} parts of "
+                f"{self!r} that remember something, got {given!r}"
+            )
+        return [pair for i, part in enumerate(parts) for pair in part._checked(state[str(i)])]
+
+
+def _fields(schedule: Any) -> list[Field[Any]]:
+    return [field for field in fields(schedule) if field.init]
 
 
 def _whole_step(user: str, step: Any) -> int:
@@ -206,7 +241,7 @@ class join(Schedule):
                 f"join: {n} schedules need {n - 1} boundaries, after which the next one takes "
                 f"over; got {len(places)}"
             )
-        if any(a >= b for a, b in zip(places, places[1:])):
+        if any(a >= b for a, b in pairwise(places)):
             raise UsageError(f"join: boundaries must rise, got {list(places)}")
 
     @property

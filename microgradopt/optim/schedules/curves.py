@@ -188,11 +188,11 @@ class geometric(_Way):
 
     def after(self, taken: int) -> float:
         """start·(end/start)^(t/steps), by way of logarithms, which cannot overflow."""
-        if taken in (0, self.steps):
-            return self.end if taken else self.start
-        share = min(taken, self.steps) / self.steps
-        if share == 1.0:
+        if taken == 0:
+            return self.start
+        if taken >= self.steps:
             return self.end
+        share = taken / self.steps
         return math.exp(math.log(self.start) * (1.0 - share) + math.log(self.end) * share)
 
     @classmethod
@@ -455,7 +455,7 @@ class inverse_sqrt(Schedule):
     def after(self, taken: int) -> float:
         """lr·min((t + 1)/w, √(w/(t + 1)))."""
         share = (taken + 1) / self.warmup_steps
-        return self.lr * min(share, share**-0.5)
+        return self.lr * min(share, 1.0 / math.sqrt(share))
 
     @classmethod
     def examples(cls) -> list["inverse_sqrt"]:
@@ -493,7 +493,7 @@ class piecewise(Schedule):
 
     def after(self, taken: int) -> float:
         """The value that began last."""
-        at = bisect_right(self.values, taken + 1, key=lambda pair: pair[0])  # type: ignore[index]
+        at = bisect_right(self.values, taken + 1, key=lambda pair: pair[0])
         return float(self.values[at - 1][1])
 
     @classmethod

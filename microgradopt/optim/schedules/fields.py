@@ -42,6 +42,12 @@ def fraction(user: str, name: str, value: Any) -> float:
     return float(value)
 
 
+def below_1(user: str, name: str, value: Any) -> float:
+    """A number from 0 up, below 1."""
+    check_number(user, name, value, high=1.0)
+    return float(value)
+
+
 def whole(user: str, name: str, value: Any, low: int = 0) -> int:
     """An int from ``low`` up; a NumPy int becomes Python's."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:

@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
 
 from microgradopt.errors import UsageError
@@ -11,7 +11,7 @@ from microgradopt.optim.schedules.fields import (
     NonNegative,
     Number,
     Whole,
-    fraction,
+    below_1,
     number,
     one_of,
     whole,
@@ -25,12 +25,6 @@ class PlateauState(NamedTuple):
     best: float  # the best metric so far
     bad: int  # metrics in a row that were no better
     cooldown: int  # metrics still to come that count for nothing
-
-
-def _start(user: str, name: str, value: Any) -> PlateauState | None:
-    if value is not None and not isinstance(value, PlateauState):
-        raise UsageError(f"{user}: {name} must be a PlateauState, got {value!r}")
-    return value
 
 
 @dataclass
@@ -64,10 +58,94 @@ class Plateau(Schedule):
 
     lr: Number
     mode: Annotated[str, one_of("min", "max")] = "min"
-    factor: Annotated[float, fraction] = 0.1
+    factor: Annotated[float, below_1] = 0.1
     patience: Whole = 10
     threshold: NonNegative = 1e-4
     threshold_mode: Annotated[str, one_of("rel", "abs")] = "rel"
     cooldown: Whole = 0
     min_lr: NonNegative = 0.0
     eps: NonNegative = 1e-8
+    state: PlateauState = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.state = PlateauState(self.lr, math.inf if self.mode == "min" else -math.inf, 0, 0)
+
+    def after(self, taken: int) -> float:
+        """The rate now, whatever the step."""
+        return self.state.lr
+
+    def update(self, metric: Any) -> None:
+        """Take the next metric: a number, a scalar node or an array with one entry.
+
+        Raises:
+            UsageError: if it is no number; nothing is changed then.
+        """
+        self.state = self.advance(self.state, metric)
+
+    def advance(self, state: PlateauState, metric: Any) -> PlateauState:
+        """The state after one more metric."""
+        value = float(_plain("metric", metric))
+        better = self._is_better(value, state.best)
+        best = value if better else state.best
+        bad = 0 if better or state.cooldown else state.bad + 1
+        if bad > self.patience:
+            return PlateauState(self._reduced(state.lr), best, 0, self.cooldown)
+        return PlateauState(state.lr, best, bad, max(state.cooldown - 1, 0))
+
+    def _is_better(self, value: float, best: float) -> bool:
+        sign = -1.0 if self.mode == "min" else 1.0
+        if self.threshold_mode == "rel":
+            return sign * value > sign * best * (1.0 + sign * self.threshold)
+        return sign * value > sign * best + self.threshold
+
+    def _reduced(self, lr: float) -> float:
+        reduced = max(lr * self.factor, self.min_lr)
+        return reduced if lr - reduced > self.eps else lr
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state as a dict of numbers."""
+        return self.state._asdict()
+
+    def _checked(self, state: Any) -> list[tuple[Schedule, Any]]:
+        if not isinstance(state, dict) or set(state) != set(PlateauState._fields):
+            given = sorted(state) if isinstance(state, dict) else state
+            raise UsageError(
+                f"Plateau: a saved state holds {list(PlateauState._fields)}, got {given!r}"
+            )
+        found = {name: _plain(name, value) for name, value in state.items()}
+        if math.isnan(found["best"]):
+            raise UsageError("Plateau: best must not be NaN")
+        return [
+            (
+                self,
+                PlateauState(
+                    number("Plateau", "lr", found["lr"]),
+                    float(found["best"]),
+                    whole("Plateau", "bad", found["bad"]),
+                    whole("Plateau", "cooldown", found["cooldown"]),
+                ),
+            )
+        ]
+
+    def _remembering(self) -> list[Schedule]:
+        return [self]
+
+    @classmethod
+    def examples(cls) -> list["Plateau"]:
+        """For a loss, for an accuracy, and one that has seen metrics."""
+        used = cls(0.1, factor=0.5, patience=1, cooldown=2)
+        for metric in (1.0, 2.0, 2.0, 0.5):
+            used.update(metric)
+        return [cls(0.1), cls(0.1, "max", 0.5, 3, 0.01, "abs", 2, 1e-3, 0), used]
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A number, also out of a node or an array with one entry, as Python's."""
+    try:
+        plain = value.item() if hasattr(value, "item") else value
+    except ValueError:
+        plain = None
+    if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
+        raise UsageError(f"Plateau: {name} must be a number, got {value!r}")
+    return plain

@@ -1,0 +1,46 @@
+"""The weight and the bias that a layer starts with."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from microgradopt.engine.tensor import Tensor
+from microgradopt.errors import ShapeError, UsageError
+from microgradopt.nn import init as initialisers
+from microgradopt.nn.init import Initialiser
+from microgradopt.randomness import RandomSource, as_generator
+
+
+def weight_and_bias(
+    call: str,
+    size: Sequence[int],
+    outs: int,
+    bias: bool,
+    init: Initialiser | None,
+    rng: RandomSource,
+    dtype: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Parameters as torch starts them, uniform between ±1/√fan_in; or by ``init``, the bias at 0.
+
+    Raises:
+        UsageError: if ``init`` is not a function.
+        ShapeError: if it gives a weight of another shape; ``call`` says for which layer.
+    """
+    user = call.partition("(")[0]
+    if init is not None and not callable(init):
+        raise UsageError(f"{user}: init must be a function such as nn.init.he_normal, got {init!r}")
+    size = tuple(size)
+    rng = as_generator(rng)
+    weight = Tensor(
+        (init or initialisers.torch_default)(size, rng, dtype), dtype=dtype, name="weight"
+    )
+    if weight.shape != size:
+        raise ShapeError(
+            f"{call} needs a weight of shape {size}, init gave one of shape {weight.shape}"
+        )
+    if not bias:
+        return weight, None
+    bound = 0.0 if init else 1.0 / np.sqrt(initialisers.fans(size)[0])
+    start = initialisers.uniform((outs,), rng, dtype, bound=bound)
+    return weight, Tensor(start, name="bias")
