@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 import microgradopt as mg
 from microgradopt import datasets, nn, optim, plot, surfaces
 
-RATES = (1e-3, 1e-2, 1e-1, 1.0)
+RATES = (1e-2, 1e-1, 1.0)
 STEPS, NETWORK_STEPS = 150, 40
 NEAR = 1e-2  # how high above the minimum counts as arrived
 RACERS = {  # with momentum where it is an option
@@ -89,7 +89,7 @@ def network(bias: bool) -> nn.Module:
 def network_losses(kind: Any, options: dict[str, Any], X: Any, y: Any) -> list[float]:
     """The losses of the 2–100–3 network, at the best of the rates."""
     found = []
-    for lr in RATES[1:3] if kind.__name__ not in FREE else RATES[-1:]:
+    for lr in RATES[:2] if kind.__name__ not in FREE else RATES[-1:]:
         model = network(bias=not kind.only_matrices)
         optimizer = kind(model.named_parameters(), lr=lr, nonfinite="skip", **options)
 

@@ -9,7 +9,7 @@
     ├── NonFiniteError     (ArithmeticError) NaN or infinity where it would do silent damage
     ├── GradientError      (AssertionError) an analytic gradient that disagrees with a numerical one
     ├── LinAlgError        (np.linalg.LinAlgError) a matrix without the inverse or factor asked for
-    ├── StateError         (ValueError)     saved state that is damaged, or that something else saved
+    ├── StateError         (ValueError)     a saved state that is damaged or of something else
     ├── GraphError         (RuntimeError)   a graph that cannot be used as asked
     │   └── StaleGraphError                 a leaf was assigned after the graph had used it
     └── MissingExtraError  (ImportError)    an optional package that is not installed

@@ -42,8 +42,8 @@ INSIDE = {  # within a folder: a file imports only files that come before it
     "nn": [
         "arguments", "summary", "module", "init", "weights", "activations", "layers", "learned",
         "standardizing", "normalization", "dropout", "recurrences", "recurrent", "attention",
-        "convolution", "pooling", "reshaping", "embedding", "targets", "classification", "losses", "penalties",
-        "scalar", "__init__",
+        "convolution", "pooling", "reshaping", "embedding", "targets", "classification", "losses",
+        "penalties", "scalar", "__init__",
     ],
     "optim": [
         "transforms", "wrappers", "clipping", "strips", "groups", "options", "saving", "optimizer",

@@ -1,7 +1,7 @@
 """One step of Adam in float32, the gradients given: long arrays, very many short ones, a network.
 
 Every contender starts from the same parameters and gradients and has its state made before the
-timing. torch's step leaves parameters in place; ours gives them new arrays and checks the gradients.
+timing. torch writes into the parameters; ours gives them new arrays and checks the gradients.
 """
 
 from __future__ import annotations

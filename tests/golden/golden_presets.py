@@ -29,8 +29,12 @@ RMS = [
     ),
 ]
 TRUST = ({"trust_coefficient": 0.01, "eps": 0.1}, {"trust_coefficient": 0.01, "eps": 0.1})
-SAFE = ({"safeguard_warmup": True}, {"safeguard_warmup": True})
-DISTANCE = ({"d0": 1e-4, "d_coef": 0.5}, {"estim_lr0": 1e-4, "estim_lr_coef": 0.5})
+PRODIGY = [
+    ({"d0": 1e-2}, {"estim_lr0": 1e-2}),
+    ({"d0": 1e-2, "weight_decay": 0.1}, {"estim_lr0": 1e-2, "weight_decay": 0.1}),
+    ({"d0": 1e-2, "safeguard_warmup": True}, {"estim_lr0": 1e-2, "safeguard_warmup": True}),
+    ({"d0": 1e-2, "d_coef": 0.5}, {"estim_lr0": 1e-2, "estim_lr_coef": 0.5}),
+]
 
 KERAS: Known = {
     "SGD": ("SGD", MOMENTUM),
@@ -43,7 +47,7 @@ KERAS: Known = {
     "NAdam": ("Nadam", [KERAS_BETAS, DECAYED]),
     "LAMB": ("Lamb", [KERAS_BETAS]),
     "Lion": ("Lion", [DECAYED, ({"betas": (0.8, 0.9)}, {"beta_1": 0.8, "beta_2": 0.9})]),
-    "Adafactor": ("Adafactor", [DECAYED]),
+    "Adafactor": ("Adafactor", []),
     "AdamWScheduleFree": ("ScheduleFreeAdamW", [KERAS_BETAS]),
 }
 OPTAX: Known = {
@@ -62,6 +66,6 @@ OPTAX: Known = {
     "Lion": ("lion", [DECAYED, ({"betas": (0.8, 0.9)}, {"b1": 0.8, "b2": 0.9})]),
     "SGDScheduleFree": ("schedule_free_sgd", [DECAYED, ({"momentum": 0.8}, {"b1": 0.8})]),
     "AdamWScheduleFree": ("schedule_free_adamw", [OPTAX_BETAS, DECAYED]),
-    "Prodigy": ("prodigy", [DECAYED, SAFE, DISTANCE]),
+    "Prodigy": ("prodigy", PRODIGY),
 }
 NO_SCHEDULES = {"SGDScheduleFree", "AdamWScheduleFree"}  # in optax they count steps in two ways

@@ -178,6 +178,14 @@ def test_the_centred_form_divides_by_the_deviation():
     assert found[2] - found[1] == pytest.approx(-2.0 / math.sqrt(v - m * m), rel=1e-14)
 
 
+def test_a_gradient_that_never_changes_has_no_deviation_once_averages_are_corrected():
+    options = {"alpha": 0.75, "centered": True, "eps": 0.5, "start": 0.0, "lr": 0.1}
+    corrected = path(optim.RMSprop, [3.0] * 4, bias_correction=True, **options)
+    np.testing.assert_allclose(np.diff(corrected, prepend=0.0), -0.1 * 3.0 / 0.5, rtol=1e-6)
+    plain = path(optim.RMSprop, [3.0], **options)[0]
+    assert plain == pytest.approx(-0.1 * 3.0 / (math.sqrt(0.25 * 9.0 - 0.75**2) + 0.5), rel=1e-13)
+
+
 def test_a_rate_inside_the_velocity_differs_once_it_changes():
     options = {"start": 0.0, "momentum": 0.5, "alpha": 0.9}
     same = [

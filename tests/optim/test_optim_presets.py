@@ -110,7 +110,8 @@ def test_its_docstring_says_what_differs(library, preset):
     usual = inspect.signature(getattr(optim, preset.__name__)).parameters
     for name, parameter in inspect.signature(preset).parameters.items():
         differs = parameter.default != usual[name].default
-        assert (f"{name}={parameter.default!r}" in repr(preset)) == differs
+        said = f" {name}={parameter.default!r}" in repr(preset)
+        assert said == differs
         assert not differs or repr(preset) in preset.__doc__
 
 
