@@ -185,6 +185,13 @@ def test_train_and_eval_reach_every_module_below(case):
 
 
 @every_case
+def test_apply_reaches_every_module_below(case):
+    layer, seen = case.sample().layer, []
+    assert layer.apply(seen.append) is layer
+    assert seen == layer.modules()
+
+
+@every_case
 @pytest.mark.parametrize(
     "twin", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))], ids=["copy", "pickle"]
 )

@@ -17,6 +17,7 @@ import pytest
 
 import microgradopt as mg
 from microgradopt import Tensor, Value, optim
+from microgradopt.engine.graph import Node
 from microgradopt.errors import (
     DTypeError,
     GraphError,
@@ -355,6 +356,31 @@ def test_data_written_in_place_is_seen(kind, options):
     for p, o, q in ((x, optimizer, y), (a, other, b)):
         run(o, p, q, 2)
     np.testing.assert_array_equal(y.data, b.data)
+
+
+@every_case
+def test_an_interrupted_step_is_made_whole(kind, options, monkeypatch):
+    finished, stopped = (kind(start(kind), **options) for _ in range(2))
+    for optimizer in (finished, stopped):
+        run(optimizer, *optimizer.params.values(), 2)
+        if hasattr(optimizer, "train"):
+            optimizer.train()
+        for p in optimizer.params.values():
+            p.grad = 0.25 + 0.0 * p.data
+    step(finished)
+    assign, calls = Node.assign, []
+    place = 6 if kind.needs_closure else 2  # after two parameters have gone ahead, and back
+
+    def interrupted(p, new):
+        calls.append(p)
+        if len(calls) == place:
+            raise KeyboardInterrupt
+        assign(p, new)
+
+    monkeypatch.setattr(Node, "assign", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        step(stopped)
+    assert same(snapshot(stopped), snapshot(finished))
 
 
 @every_case

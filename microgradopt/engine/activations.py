@@ -11,8 +11,8 @@ from microgradopt.engine.composites import clip, softmax_row
 from microgradopt.engine.ops.elementwise import (
     absolute,
     expm1,
-    greater,
     less,
+    less_equal,
     maximum,
     minimum,
     negative,
@@ -95,19 +95,19 @@ def hardswish(x: Any) -> Any:
 
 def threshold(x: Any, threshold: float, value: float) -> Any:
     """``x`` where above ``threshold``, the constant ``value`` elsewhere."""
-    return where(greater(x, threshold), x, value)
+    return where(less_equal(x, threshold), value, x)  # of NaN, NaN
 
 
 def hardshrink(x: Any, lambd: float = 0.5) -> Any:
     """``x`` where |x| > ``lambd``, 0 elsewhere."""
-    return where(greater(absolute(data_of(x)), lambd), x, 0.0)
+    return where(less_equal(absolute(data_of(x)), lambd), 0.0, x)
 
 
 @quietly
 def softshrink(x: Any, lambd: float = 0.5) -> Any:
     """``x``, brought closer to 0 by ``lambd``; 0 where it is no further away than that."""
     raw = data_of(x)
-    return where(greater(absolute(raw), lambd), x - lambd * sign(raw), 0.0)
+    return where(less_equal(absolute(raw), lambd), 0.0, x - lambd * sign(raw))
 
 
 # Smooth ones

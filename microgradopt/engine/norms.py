@@ -1,10 +1,12 @@
 """Norms of vectors and matrices: how large, in one number."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from microgradopt.engine.composites import floating
+from microgradopt.engine.graph import Node
 from microgradopt.engine.ops.decompositions import as_matrices, singular_values, svd_row
 from microgradopt.engine.ops.elementwise import (
     absolute,
@@ -116,13 +118,23 @@ def spectrum(x: Any) -> Any:
     return absolute(singular_values(svd_row(as_matrices(x, "norm")), shape(x)[-2]))
 
 
+@cache
+def _range_of_lengths(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Between which lengths the squares of entries neither vanish nor overflow."""
+    limits = np.finfo(dtype)
+    eps = float(limits.eps)
+    return float(limits.tiny) ** 0.5 / eps, float(limits.max) ** 0.5 * eps**0.5
+
+
 def _euclidean(x: Any, axis: Any, keepdims: bool) -> Any:
     if 0 in shape(x):
         return root(sum(x * x, axis, keepdims))
+    tiny, huge = _range_of_lengths(np.asarray(data_of(x)).dtype)
+    if not isinstance(x, Node):  # mostly, no scale is needed, and finding it takes long
+        length = root(sum(x * x, axis, keepdims))
+        if np.all((tiny < length) & (length < huge)):
+            return length
     top = max(absolute(data_of(x)), axis, keepdims=True)
-    limits = np.finfo(np.asarray(data_of(x)).dtype)
-    tiny = float(limits.tiny) ** 0.5 / float(limits.eps)
-    huge = float(limits.max) ** 0.5 * float(limits.eps) ** 0.5
     extreme = logical_and(logical_or(less(top, tiny), less(huge, top)), isfinite(top))
     scale = where(logical_and(extreme, not_equal(top, 0.0)), top, 1.0)
     scaled = x / scale  # by exactly 1, except where squares would leave the floating-point range

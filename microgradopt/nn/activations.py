@@ -23,12 +23,12 @@ class Activation(Module):
     tried: ClassVar[tuple[dict[str, Any], ...]] = ({},)
     """The options of the samples."""
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         """The function, of a node or an array of floats; subclasses say it."""
-        raise NotImplementedError(f"{type(self).__name__} must define apply()")
+        raise NotImplementedError(f"{type(self).__name__} must define compute()")
 
     def forward(self, x: Any) -> Any:
-        return self.apply(operand(type(self).__name__, x))
+        return self.compute(operand(type(self).__name__, x))
 
     @classmethod
     def samples(cls, dtype: Any = np.float64) -> list[Sample]:
@@ -57,14 +57,14 @@ class Activation(Module):
 class ReLU(Activation):
     """max(x, 0)."""
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return ops.relu(x)
 
 
 class ReLU6(Activation):
     """min(max(x, 0), 6)."""
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return bends.relu6(x)
 
 
@@ -76,7 +76,7 @@ class LeakyReLU(Activation):
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = self._number("negative_slope", negative_slope)
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return bends.leaky_relu(x, self.negative_slope)
 
 
@@ -88,7 +88,7 @@ class ELU(Activation):
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = self._number("alpha", alpha)
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return bends.elu(x, self.alpha)
 
 
@@ -102,14 +102,14 @@ class CELU(Activation):
         if alpha == 0:
             raise UsageError("CELU: alpha must not be 0; use nn.ReLU()")
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return bends.celu(x, self.alpha)
 
 
 class SELU(Activation):
     """The ELU that keeps mean 0 and variance 1 through a network (Klambauer et al. 2017)."""
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return bends.selu(x)
 
 
@@ -127,21 +127,21 @@ class Hardtanh(Activation):
         if not min_val < max_val:
             raise UsageError(f"Hardtanh: min_val {min_val!r} must be below max_val {max_val!r}")
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return bends.hardtanh(x, self.min_val, self.max_val)
 
 
 class Hardsigmoid(Activation):
     """(x + 3)/6 between 0 and 1 (Howard et al. 2019)."""
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return bends.hardsigmoid(x)
 
 
 class Hardswish(Activation):
     """x·hardsigmoid(x) (Howard et al. 2019)."""
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return bends.hardswish(x)
 
 
@@ -154,7 +154,7 @@ class Threshold(Activation):
         self.threshold = self._number("threshold", threshold)
         self.value = self._number("value", value)
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return bends.threshold(x, self.threshold, self.value)
 
 
@@ -166,7 +166,7 @@ class Hardshrink(Activation):
     def __init__(self, lambd: float = 0.5) -> None:
         self.lambd = self._number("lambd", lambd)
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return bends.hardshrink(x, self.lambd)
 
 
@@ -178,7 +178,7 @@ class Softshrink(Activation):
     def __init__(self, lambd: float = 0.5) -> None:
         self.lambd = self._number("lambd", lambd, low=0.0)
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return bends.softshrink(x, self.lambd)
 
 
@@ -188,35 +188,35 @@ class Softshrink(Activation):
 class Sigmoid(Activation):
     """1 / (1 + e⁻ˣ)."""
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return ops.sigmoid(x)
 
 
 class LogSigmoid(Activation):
     """log(1 / (1 + e⁻ˣ)), precise on both sides."""
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return bends.log_sigmoid(x)
 
 
 class Tanh(Activation):
     """The hyperbolic tangent."""
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return ops.tanh(x)
 
 
 class Tanhshrink(Activation):
     """x − tanh(x)."""
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return gates.tanhshrink(x)
 
 
 class Softsign(Activation):
     """x / (1 + |x|)."""
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return gates.softsign(x)
 
 
@@ -233,14 +233,14 @@ class Softplus(Activation):
         if beta == 0:
             raise UsageError("Softplus: beta must not be 0; the larger, the closer to nn.ReLU()")
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return ops.softplus(x) if self.beta == 1.0 else ops.softplus(self.beta * x) / self.beta
 
 
 class SiLU(Activation):
     """x·σ(x), also called swish (Elfwing et al. 2018); :class:`Swish` learns its steepness."""
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return gates.silu(x)
 
 
@@ -255,16 +255,16 @@ class GELU(Activation):
 
     def __init__(self, approximate: str = "none") -> None:
         self.approximate = approximate
-        self.apply(0.0)  # refuses what is neither
+        self.compute(0.0)  # refuses what is neither
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return bends.gelu(x, self.approximate)
 
 
 class Mish(Activation):
     """x·tanh(log(1 + eˣ)) (Misra 2020)."""
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return gates.mish(x)
 
 
@@ -286,21 +286,21 @@ class _AlongAxis(Activation):
 class Softmax(_AlongAxis):
     """eˣ / Σ eˣ along ``axis``."""
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return composites.softmax(x, self.axis)
 
 
 class Softmin(_AlongAxis):
     """e⁻ˣ / Σ e⁻ˣ along ``axis``."""
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return bends.softmin(x, self.axis)
 
 
 class LogSoftmax(_AlongAxis):
     """The logarithm of the softmax along ``axis``, precise also where that underflows."""
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return composites.log_softmax(x, self.axis)
 
 
@@ -317,5 +317,5 @@ class GLU(_AlongAxis):
         refused = ((x[:, :5, :3],), (x[0, 0, 0],))
         return [Sample(cls(axis), (x,), refused) for axis in (-1, 1)]
 
-    def apply(self, x: Any) -> Any:
+    def compute(self, x: Any) -> Any:
         return bends.glu(x, self.axis)

@@ -25,6 +25,7 @@ from microgradopt.nn.init import Initialiser, normal
 from microgradopt.nn.layers import Linear, linear
 from microgradopt.nn.module import Module, Sample
 from microgradopt.nn.normalization import LayerNorm
+from microgradopt.nn.weights import started
 from microgradopt.randomness import RandomSource, as_generator
 
 # Masks say what is left out: truth values that are True there, or floats to add, −inf there.
@@ -100,7 +101,12 @@ def scaled_dot_product_attention(
     user = "scaled_dot_product_attention"
     query, key, value = (operand(user, x) for x in (query, key, value))
     q, k, v = map(shape, (query, key, value))
-    if min(map(len, (q, k, v))) < 2 or q[-1] != k[-1] or k[-2] != v[-2] or not q[-1]:
+    fits = min(map(len, (q, k, v))) >= 2 and q[-1] == k[-1] and k[-2] == v[-2] and q[-1]
+    try:
+        lead = np.broadcast_shapes(q[:-2], k[:-2], v[:-2])
+    except ValueError:
+        fits = False
+    if not fits:
         raise ShapeError(
             f"{user}: needs query (..., queries, features), key (..., keys, features) and value "
             f"(..., keys, values), got {q}, {k} and {v}"
@@ -108,7 +114,7 @@ def scaled_dot_product_attention(
     masks = []
     if attn_mask is not None:
         mask = attn_mask if isinstance(attn_mask, Node) else np.asarray(attn_mask)
-        full = (*np.broadcast_shapes(q[:-2], k[:-2]), q[-2], k[-2])
+        full = (*lead, q[-2], k[-2])
         if len(shape(mask)) > len(full) or any(
             n not in (1, m) for n, m in zip(shape(mask)[::-1], full[::-1])
         ):
@@ -204,12 +210,8 @@ class MultiheadAttention(Module):
             ins = {"q": e, "k": self.kdim, "v": self.vdim}
             sizes = {f"{name}_proj_weight": (e, n) for name, n in ins.items()}
         for name, size in sizes.items():
-            data = (init or initialisers.xavier_uniform)(size, rng, dtype)
-            if np.shape(data) != size:
-                raise ShapeError(
-                    f"{user}: {name} has shape {size}, init gave one of shape {np.shape(data)}"
-                )
-            setattr(self, name, Tensor(data, dtype=dtype, name=name))
+            start = init or initialisers.xavier_uniform
+            setattr(self, name, started(user, name, size, start, rng, dtype))
         self.in_proj_bias: Tensor | None = None
         if bias:
             self.in_proj_bias = Tensor(np.zeros(3 * e, dtype), name="in_proj_bias")

@@ -97,7 +97,7 @@ def cross_entropy(
     1.3863
     """
     user = "cross_entropy"
-    logits, target = _batched(operand(user, logits), target, "logits", user)
+    logits, target, reduction = _batched(operand(user, logits), target, reduction, "logits", user)
     have = shape(logits)
     if are_probabilities(target, have):
         logs = log_softmax(logits, axis=1)
@@ -124,7 +124,8 @@ def nll_loss(
     ``log_softmax(logits, axis=1)``; a target of probabilities is not taken.
     """
     user = "nll_loss"
-    logs, target = _batched(operand(user, log_probabilities), target, "log_probabilities", user)
+    given = operand(user, log_probabilities)
+    logs, target, reduction = _batched(given, target, reduction, "log_probabilities", user)
     labels, _ = labels_of(target, shape(logs), user, ignore_index)
     return _of_labels(logs, labels, weight, ignore_index, 0.0, reduction, user)
 
@@ -145,7 +146,7 @@ def cross_entropy_from_probabilities(
     """
     user = "cross_entropy_from_probabilities"
     given = operand(user, probabilities)
-    probabilities, target = _batched(given, target, "probabilities", user)
+    probabilities, target, reduction = _batched(given, target, reduction, "probabilities", user)
     logs = log(probabilities)
     if are_probabilities(target, shape(logs)):
         return _of_probabilities(logs, target, weight, label_smoothing, reduction, user)
@@ -153,17 +154,23 @@ def cross_entropy_from_probabilities(
     return _of_labels(logs, labels, weight, ignore_index, label_smoothing, reduction, user)
 
 
-def _batched(scores: Any, target: Any, what: str, user: str) -> tuple[Any, Any]:
-    """Scores and target with an axis of samples; a single sample gets one of length 1."""
+def _batched(
+    scores: Any, target: Any, reduction: str, what: str, user: str
+) -> tuple[Any, Any, str]:
+    """Scores and target with an axis of samples, and the reduction.
+
+    A single sample gets an axis of length 1; its loss is a number, "none" means the sum of one.
+    """
     have = shape(scores)
     if len(have) == 1:
         target = target if isinstance(target, Node) else np.asarray(target)
         scores, target = expand_dims(scores, 0), expand_dims(target, 0)
+        reduction = "sum" if reduction == "none" else reduction
     if not have or 0 in have:
         raise ShapeError(
             f"{user}: {what} must have shape (samples, classes, ...), none 0; got {have}"
         )
-    return scores, target
+    return scores, target, reduction
 
 
 @quietly

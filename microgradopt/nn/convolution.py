@@ -256,8 +256,8 @@ class _Conv(_Convolution):
     ) -> None:
         user = type(self).__name__
         self._start((in_channels, out_channels), kernel_size, stride, dilation, groups)
-        self.padding = padding
         self._widths = _widths(user, padding, self.kernel_size, self.stride, self.dilation)
+        self.padding = padding if isinstance(padding, str) else tuple(n for n, _ in self._widths)
         if padding_mode not in PADDING_MODES:
             raise UsageError(
                 f"{user}: unknown padding_mode {padding_mode!r}; choose from "
@@ -296,7 +296,7 @@ class _Conv(_Convolution):
         )
 
     def __repr__(self) -> str:
-        padding = self.padding if isinstance(self.padding, (str, int)) else told(self.padding)
+        padding = self.padding if isinstance(self.padding, str) else told(self.padding)
         return self._repr(padding=(padding, 0), padding_mode=(self.padding_mode, "zeros"))
 
 

@@ -125,6 +125,7 @@ def hinge(scores: Any, target: Any, margin: float = 1.0, *, reduction: str = "me
         margin: how far a right score must lead to cost nothing.
         reduction: "mean", "sum" or "none".
     """
+    check_number("hinge", "margin", margin, -math.inf)
     scores = operand("hinge", scores)
     have = shape(scores)
     if not have or 0 in have:

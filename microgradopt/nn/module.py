@@ -323,7 +323,7 @@ class Module:
 
         Args:
             inputs: what to call the module with; a tuple of ints stands for an array of that shape
-                and of the parameters' dtype.
+                and of the parameters' dtype, also inside another tuple.
 
         The pass runs on a copy: running averages and random generators stay as they are. See
         :class:`microgradopt.nn.summary.Summary` for how work is counted.

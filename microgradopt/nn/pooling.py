@@ -17,8 +17,7 @@ from microgradopt.engine.ops.convolution import (
     view_windows,
     windows,
 )
-from microgradopt.engine.ops.products import matmul
-from microgradopt.engine.ops.shapes import broadcast_to, reshape
+from microgradopt.engine.ops.shapes import broadcast_to, cut, reshape, stack
 from microgradopt.engine.padding import pad
 from microgradopt.engine.quiet import quietly
 from microgradopt.engine.reductions import max, mean
@@ -73,17 +72,6 @@ def _repeat(g: Any, x: Any, kernel: Sizes, stride: Sizes, dilation: Sizes) -> An
     return overlap_add(columns, size=shape(x)[-n:], stride=stride, dilation=dilation)
 
 
-def _sample_windows(rng: Any) -> list[tuple[tuple[Array], dict[str, Any]]]:
-    return [
-        ((rng.normal(size=(2, *size)),), {"kernel": k, "stride": stride, "dilation": dilation})
-        for size, k, stride, dilation in (
-            ((5,), (3,), (1,), (1,)),
-            ((7,), (2,), (3,), (2,)),
-            ((4, 5), (2, 3), (1, 2), (2, 1)),
-        )
-    ]
-
-
 max_windows = Fused(
     "max_windows",
     symbol="max pool",
@@ -93,7 +81,7 @@ max_windows = Fused(
         windows(x, kernel=kernel, stride=stride, dilation=dilation),
         axis=tuple(range(len(shape(x)) - len(kernel), len(shape(x)))),
     ),
-    sample=_sample_windows,
+    sample=windows.sample,
     doc="The largest number of each window of the last axes; ties split the gradient evenly",
 )
 sum_windows = Linear(
@@ -101,7 +89,7 @@ sum_windows = Linear(
     symbol="Σ pool",
     array=_total,
     transpose=_repeat,
-    sample=_sample_windows,
+    sample=windows.sample,
     doc="The sum of the numbers of each window of the last axes",
 )
 
@@ -353,11 +341,9 @@ class _AdaptiveAvgPool(Module):
             raise ShapeError(f"{self!r} takes the mean of some numbers; got shape {have}")
         if set(self.output_size) == {1}:
             return mean(x, axis=tuple(range(len(have) - self.axes, len(have))), keepdims=True)
-        dtype = np.asarray(data_of(x)).dtype
-        for axis, wanted in zip(range(-self.axes, 0), self.output_size):
+        for axis, wanted in enumerate(self.output_size, len(have) - self.axes):
             if wanted is not None:
-                parts = _shares(have[axis], wanted, dtype)
-                x = matmul(x, parts.T) if axis == -1 else matmul(parts, x)
+                x = _even_means(x, axis, wanted)
         return x
 
     def __repr__(self) -> str:
@@ -365,13 +351,11 @@ class _AdaptiveAvgPool(Module):
         return call_of(self, told(size))
 
 
-def _shares(n: int, wanted: int, dtype: Any) -> Array:
-    """What each of ``n`` entries counts in each of ``wanted`` means, whose windows vary by one."""
-    parts = np.zeros((wanted, n), dtype)
-    for i in range(wanted):
-        start, end = i * n // wanted, -(-(i + 1) * n // wanted)
-        parts[i, start:end] = 1.0 / (end - start)
-    return parts
+def _even_means(x: Any, axis: int, wanted: int) -> Any:
+    """The means of ``wanted`` windows that cover an axis; their lengths vary by one."""
+    n = shape(x)[axis]
+    ends = [(i * n // wanted, -(-(i + 1) * n // wanted)) for i in range(wanted)]
+    return stack([mean(cut(x, axis, start, end), axis) for start, end in ends], axis)
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):

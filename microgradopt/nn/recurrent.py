@@ -14,7 +14,6 @@ import numpy as np
 
 from microgradopt.engine.ops.shapes import concatenate, expand_dims, flip, index, stack, swapaxes
 from microgradopt.engine.rules import Fused, shape_of as shape
-from microgradopt.engine.tensor import Tensor
 from microgradopt.errors import ShapeError, UsageError
 from microgradopt.nn import init as initialisers
 from microgradopt.nn.arguments import call_of, count, operand
@@ -23,6 +22,7 @@ from microgradopt.nn.init import Initialiser, normal
 from microgradopt.nn.layers import linear
 from microgradopt.nn.module import Module, Sample
 from microgradopt.nn.recurrences import CELLS, ROWS
+from microgradopt.nn.weights import started
 from microgradopt.randomness import RandomSource, as_generator
 
 NONLINEARITIES = ("tanh", "relu")
@@ -63,14 +63,8 @@ class _Recurrent(Module):
             sizes |= {"bias_ih": (outs,), "bias_hh": (outs,)}
         for kind, size in sizes.items():
             start = (init if len(size) == 2 else initialisers.zeros) if init else usual
-            data = start(size, rng, dtype)
-            if np.shape(data) != size:
-                raise ShapeError(
-                    f"{self!r} needs a {kind} of shape {size}, init gave one of shape "
-                    f"{np.shape(data)}"
-                )
             name = kind + suffix
-            setattr(self, name, Tensor(data, dtype=dtype, name=name))
+            setattr(self, name, started(repr(self), name, size, start, rng, dtype))
 
     def _parameters_of(self, suffix: str) -> list[Any]:
         """weight_ih, weight_hh, bias_ih and bias_hh; None where there is no bias."""

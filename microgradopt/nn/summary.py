@@ -146,7 +146,10 @@ def summarize(module: Any, inputs: Sequence[Any]) -> Summary:
     dtypes = [p.dtype for p in twin.parameters() if isinstance(p, Tensor)]
     twin.unfreeze()  # so that what only frozen parameters go through is recorded too
     with recording():
-        twin(*(_example(x, dtypes[0] if dtypes else np.float64) for x in inputs))
+        try:
+            twin(*(_example(x, dtypes[0] if dtypes else np.float64) for x in inputs))
+        finally:
+            diary.let_go(twin)
         flops, uncounted = diary.count()
     rows = []
     for name, part in twin.named_modules():
@@ -159,9 +162,14 @@ def summarize(module: Any, inputs: Sequence[Any]) -> Summary:
 
 
 def _example(x: Any, dtype: Any) -> Any:
-    """An input that is recorded: a node in place of an array, zeros in place of a shape."""
+    """An input that is recorded: a node in place of an array, zeros in place of a shape.
+
+    A tuple of others, such as the two states of an LSTM, is one of such inputs.
+    """
     if isinstance(x, tuple) and all(type(n) is int for n in x):
         x = np.zeros(x, dtype)
+    elif isinstance(x, tuple):
+        return tuple(_example(y, dtype) for y in x)
     floating = isinstance(x, np.ndarray) and x.dtype.kind == "f"
     return Tensor(x) if floating else copy.deepcopy(x)
 
@@ -196,6 +204,11 @@ class _Diary:
         self.running: list[str] = [""]
         for name, part in module.named_modules():
             vars(part)["forward"] = self._noted(name, part.forward)
+
+    def let_go(self, module: Any) -> None:
+        """Make the modules forget the diary, and so the cycles of references to themselves."""
+        for part in module.modules():
+            vars(part).pop("forward", None)
 
     def _noted(self, name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
         def noted(*args: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The weight and the bias that a layer starts with."""
+"""The weights and the bias that a layer starts with."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +12,24 @@ from microgradopt.nn.init import Initialiser
 from microgradopt.randomness import RandomSource, as_generator
 
 
+def started(call: str, name: str, size: tuple[int, ...], init: Any, rng: Any, dtype: Any) -> Tensor:
+    """A parameter of some shape as ``init`` starts it; ``call`` says for which layer.
+
+    Raises:
+        UsageError: if ``init`` is not a function.
+        ShapeError: if it gives another shape.
+    """
+    if not callable(init):
+        user = call.partition("(")[0]
+        raise UsageError(f"{user}: init must be a function such as nn.init.he_normal, got {init!r}")
+    parameter = Tensor(init(size, rng, dtype), dtype=dtype, name=name)
+    if parameter.shape != size:
+        raise ShapeError(
+            f"{call} needs {name} of shape {size}, init gave one of shape {parameter.shape}"
+        )
+    return parameter
+
+
 def weight_and_bias(
     call: str,
     size: Sequence[int],
@@ -23,22 +41,11 @@ def weight_and_bias(
 ) -> tuple[Tensor, Tensor | None]:
     """Parameters as torch starts them, uniform between ±1/√fan_in; or by ``init``, the bias at 0.
 
-    Raises:
-        UsageError: if ``init`` is not a function.
-        ShapeError: if it gives a weight of another shape; ``call`` says for which layer.
+    Raises what :func:`started` does.
     """
-    user = call.partition("(")[0]
-    if init is not None and not callable(init):
-        raise UsageError(f"{user}: init must be a function such as nn.init.he_normal, got {init!r}")
     size = tuple(size)
     rng = as_generator(rng)
-    weight = Tensor(
-        (init or initialisers.torch_default)(size, rng, dtype), dtype=dtype, name="weight"
-    )
-    if weight.shape != size:
-        raise ShapeError(
-            f"{call} needs a weight of shape {size}, init gave one of shape {weight.shape}"
-        )
+    weight = started(call, "weight", size, init or initialisers.torch_default, rng, dtype)
     if not bias:
         return weight, None
     bound = 0.0 if init else 1.0 / np.sqrt(initialisers.fans(size)[0])

@@ -11,7 +11,7 @@ import numpy as np
 from microgradopt.engine.graph import Array, Node
 from microgradopt.engine.quiet import quietly
 from microgradopt.engine.structure import map_structure
-from microgradopt.errors import DTypeError, NonFiniteError, ShapeError
+from microgradopt.errors import DTypeError, NonFiniteError, ShapeError, UsageError
 from microgradopt.optim.strips import Strip, lay_out
 from microgradopt.optim.transforms import State, Transform
 
@@ -26,14 +26,18 @@ class Group:
         self.options = {"params": list(nodes.values()), "names": list(nodes), **options}
         self.transform: Transform | None = None
         self.made_of: dict[str, Any] = {}
-        self._names: list[str] = []
+        self._slots: list[Any] = []
         self._state: State = {}
         self._strips: list[Strip] = []
         self._in_strips: list[Node] = []
 
     def settings(self) -> dict[str, Any]:
-        """The options without the parameters."""
-        return {k: v for k, v in self.options.items() if k not in ("params", "names")}
+        """The options without the parameters; a list as a tuple, which nobody can write into."""
+        return {
+            k: tuple(v) if isinstance(v, list) else v
+            for k, v in self.options.items()
+            if k not in ("params", "names")
+        }
 
     def data(self) -> dict[str, Any]:
         """The parameters' arrays; a Value's number as an array of no dimensions."""
@@ -49,16 +53,25 @@ class Group:
         self._state, self._strips, self._in_strips = state, [], []
 
     def use(self, transform: Transform, made_of: dict[str, Any]) -> None:
-        """Go on with another transform; of the state is kept what it has in common."""
-        if self._names != (names := _names(transform)):
+        """Go on with another transform; of the state is kept what it has in common.
+
+        Raises:
+            UsageError: if a piece of it looks ahead and the whole cannot.
+        """
+        if transform.rule is None and _looks_ahead(transform):
+            raise UsageError(
+                f"{transform!r} has a piece that looks ahead, which only works where all pieces "
+                "treat arrays one by one; for clipping take clip_by_norm or clip_by_value"
+            )
+        if self._slots != (slots := _slots(transform)):
             self.set_state(_carried(transform.init(self.data()), self.state()))
-        self.transform, self.made_of, self._names = transform, made_of, names
+        self.transform, self.made_of, self._slots = transform, made_of, slots
 
     def restore(self, settings: dict[str, Any], transform: Transform, state: State) -> None:
         """Go on with saved options and state."""
         self.options.update(settings)
         self.set_state(state)
-        self.transform, self.made_of, self._names = transform, settings, _names(transform)
+        self.transform, self.made_of, self._slots = transform, settings, _slots(transform)
 
     def without_transform(self) -> Group:
         """The same group with its transform still to be made; functions do not pickle."""
@@ -75,6 +88,7 @@ class Group:
         return [
             (p, p._accept(_plain(point(state[name], np.asarray(p._raw)), p)))
             for name, p in self.nodes.items()
+            if p.requires_grad
         ]
 
     @quietly
@@ -107,6 +121,7 @@ class Group:
                 moves.append(strip.moved(apply, own))
             except FloatingPointError:
                 _refuse_nonfinite(dict(zip(strip.names, own)))
+                raise  # not for a gradient: the rule's own
 
         def accept() -> None:
             for strip, (new, states) in zip(self._strips, moves):
@@ -131,8 +146,15 @@ class Group:
         return accept
 
 
-def _names(transform: Transform) -> list[str]:
-    return [transform.name, *(piece.name for piece in transform.pieces)]
+def _slots(transform: Transform) -> list[Any]:
+    """What says how a transform's state is made up: its pieces, and their choices."""
+    choices = {k: v for k, v in transform.options.items() if isinstance(v, (bool, str))}
+    return [transform.name, choices, *map(_slots, transform.pieces)]
+
+
+def _looks_ahead(transform: Transform) -> bool:
+    own = transform.rule is not None and transform.rule.lookahead is not None
+    return own or any(map(_looks_ahead, transform.pieces))
 
 
 def _carried(fresh: State, old: State) -> State:

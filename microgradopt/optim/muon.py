@@ -14,7 +14,7 @@ from microgradopt.engine.ops.elementwise import maximum
 from microgradopt.engine.ops.shapes import transpose
 from microgradopt.errors import ShapeError, UsageError
 from microgradopt.optim.optimizer import Optimizer
-from microgradopt.optim.options import by_name, check_choice
+from microgradopt.optim.options import by_name, check_choice, check_group
 from microgradopt.optim.sgd import downhill
 from microgradopt.optim.signs import falling
 from microgradopt.optim.transforms import (
@@ -214,6 +214,7 @@ class Muon(Optimizer):
 
     def add_param_group(self, group: dict[str, Any]) -> None:
         """Add matrices; see :meth:`Optimizer.add_param_group`."""
+        check_group(type(self).__name__, group)
         given = group["params"]
         entries = [given] if isinstance(given, Node) else list(given)
         for name, p in by_name(entries, type(self).__name__, self.params).items():

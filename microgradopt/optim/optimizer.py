@@ -16,6 +16,8 @@ from microgradopt.optim.options import (
     by_decay,
     by_name,
     check_choice,
+    check_group,
+    check_names,
     check_options,
 )
 from microgradopt.optim.saving import (
@@ -24,6 +26,7 @@ from microgradopt.optim.saving import (
     copied,
     read_options,
     remembered,
+    schedules_in,
     written_options,
 )
 from microgradopt.optim.transforms import State, Transform
@@ -77,6 +80,8 @@ class Optimizer:
         user = type(self).__name__
         check_choice(user, "nonfinite", nonfinite, ("raise", "skip"))
         check_options(type(self), options)
+        if isinstance(transform, Transform):
+            check_names(user, options, {})
         self.defaults = options
         self.nonfinite, self.no_decay = nonfinite, no_decay
         self.steps = self.skipped = 0
@@ -117,13 +122,9 @@ class Optimizer:
             UsageError: for an option that this optimizer does not have, or a bad value.
         """
         user = type(self).__name__
+        check_group(user, group)
         own = {k: v for k, v in group.items() if k not in ("params", "names")}
-        unknown = [key for key in own if key not in self.defaults]
-        if unknown:
-            raise UsageError(
-                f"{user}: a group has the option {unknown[0]!r}; the options are "
-                f"{', '.join(self.defaults)}"
-            )
+        check_names(user, {**self.defaults, **own}, self.defaults)
         nodes = by_name(group["params"], user, self.params)
         options = {**self.defaults, **own}
         new = [Group(part, o) for part, o in by_decay(user, nodes, options, self.no_decay)]
@@ -133,6 +134,7 @@ class Optimizer:
 
     def _made(self, settings: dict[str, Any]) -> Transform:
         """The transform that options make."""
+        check_names(type(self).__name__, settings, self.defaults)
         if isinstance(self._rule, Transform):
             return self._rule
         check_options(type(self), settings)
@@ -173,9 +175,17 @@ class Optimizer:
                 raise
             self.skipped += 1
             return loss
-        for move in moves:
-            move()
-        self.steps = step
+
+        def finish() -> None:
+            for move in moves:
+                move()
+            self.steps = step
+
+        try:
+            finish()
+        except BaseException:  # Ctrl-C between two parameters: the step is made whole
+            finish()
+            raise
         return loss
 
     @contextmanager
@@ -209,12 +219,16 @@ class Optimizer:
             "groups": [
                 {
                     "names": list(group.nodes),
-                    "options": written_options(group.settings()),
+                    "options": written_options(self._written(group)),
                     "state": map_structure(copied, group.state()),
                 }
                 for group in self._groups
             ],
         }
+
+    def _written(self, group: Group) -> dict[str, Any]:
+        """A group's options, and what remembers something in a transform that was given whole."""
+        return {**schedules_in(self._rule), **group.settings()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state_dict` gave, after checking that all of it fits.
@@ -230,8 +244,9 @@ class Optimizer:
         saved_groups = check_header(user, state, [list(group.nodes) for group in self._groups])
         new, memories = [], []
         for i, (group, saved) in enumerate(zip(self._groups, saved_groups)):
-            settings = read_options(user, saved["options"], group.settings())
-            memories += remembered(saved["options"], settings)
+            found = read_options(user, saved["options"], self._written(group))
+            memories += remembered(saved["options"], found)
+            settings = {name: found[name] for name in group.settings()}
             transform = self._made(settings)
             form = transform.init(group.data())
             own = check_state(user, saved["state"], form, f"groups.{i}.state")

@@ -35,12 +35,17 @@ def as_groups(params: Iterable[Any], user: str) -> list[dict[str, Any]]:
     if not any(isinstance(entry, dict) for entry in entries):
         return [{"params": entries}]
     for entry in entries:
-        if not isinstance(entry, dict) or "params" not in entry:
-            raise UsageError(
-                f"{user}: params must be all parameters or all groups, dicts with 'params'; "
-                f"got {entry!r} among them"
-            )
+        check_group(user, entry)
     return entries
+
+
+def check_group(user: str, group: Any) -> None:
+    """Refuse what is no group."""
+    if not isinstance(group, dict) or "params" not in group:
+        raise UsageError(
+            f"{user}: params must be all parameters or all groups, dicts with 'params'; "
+            f"{group!r} is no group"
+        )
 
 
 def by_name(params: Iterable[Any], user: str, taken: dict[str, Node]) -> dict[str, Node]:
@@ -97,6 +102,19 @@ def check_choice(user: str, name: str, value: Any, choices: tuple[str, ...]) -> 
     """Refuse what is none of a few words."""
     if not isinstance(value, str) or value not in choices:
         raise UsageError(f"{user}: {name} must be one of {', '.join(choices)}; got {value!r}")
+
+
+def check_names(user: str, options: dict[str, Any], known: dict[str, Any]) -> None:
+    """Refuse options that are not exactly the known ones."""
+    for name in options:
+        if name not in known:
+            raise UsageError(
+                f"{user}: a group has the option {name!r}; the options are "
+                f"{', '.join(known) or 'none'}"
+            )
+    for name in known:
+        if name not in options:
+            raise UsageError(f"{user}: a group has lost its option {name!r}")
 
 
 def check_options(kind: type, options: dict[str, Any]) -> None:

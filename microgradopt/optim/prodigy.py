@@ -194,7 +194,8 @@ class Prodigy(Optimizer):
         safeguard_warmup: leaves lr out of the estimate's denominator, for a rate that rises.
         d0: the estimate to start from, below the distance; rarely needs changing.
         d_coef: a factor of the estimate: the number to tune, .5 or 2.
-        growth_rate: how much the estimate may grow in a step, such as 1.02; None for any.
+        growth_rate: how much the estimate may grow in a step, such as 1.02, once it has left d0;
+            None for any.
         maximize: goes up instead of down.
         no_decay, nonfinite: see :class:`Optimizer`.
 

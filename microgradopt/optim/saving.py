@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from microgradopt.errors import UsageError
+from microgradopt.optim.transforms import Transform
 
 SCHEDULE = "schedule"  # the key that marks an option which is one
 
@@ -26,6 +27,20 @@ def _written(value: Any) -> Any:
         memory = {"memory": value.state_dict()} if hasattr(value, "state_dict") else {}
         return {SCHEDULE: True, **memory}
     return value
+
+
+def schedules_in(rule: Any, where: str = "") -> dict[str, Any]:
+    """The schedules in a transform that remember something, by their places in it."""
+    if not isinstance(rule, Transform):
+        return {}
+    found = {
+        f"{where}{name}": value
+        for name, value in rule.options.items()
+        if hasattr(value, "state_dict") and value.state_dict()
+    }
+    for i, piece in enumerate(rule.pieces):
+        found |= schedules_in(piece, f"{where}{i}.{piece.name}.")
+    return found
 
 
 def read_options(user: str, given: Any, current: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,7 +22,7 @@ from microgradopt.optim.wrappers import ema
 
 def falling(step: int) -> float:
     """A rate for the samples of rules whose steps do not shrink towards a minimum by themselves."""
-    return 0.4 * max(0.0, 1.0 - step / 300.0) ** 3.0
+    return 0.4 * math.pow(max(0.0, 1.0 - step / 300.0), 3.0)
 
 
 def scale_by_sign() -> Transform:

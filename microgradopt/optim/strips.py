@@ -70,6 +70,9 @@ class Strip:
             p.assign(value)
         self.states = states
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "values": None, "views": []}  # in a copy, views would be arrays
+
     def by_name(self) -> dict[str, Any]:
         """The state of each parameter, in its shape."""
         whole = [_whole(entries) for entries in zip(*map(leaves, self.states))]

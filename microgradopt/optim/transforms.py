@@ -77,8 +77,8 @@ class Rule:
 class Transform:
     """A step of an update rule: how its state starts, and what it makes of the gradients.
 
-    ``rule`` is set where arrays are treated one by one, ``pieces`` in a chain; ``name`` and
-    ``options`` are for reading.
+    ``rule`` is set where arrays are treated one by one, ``pieces`` where it is made of others;
+    ``name`` and ``options`` are for reading.
     """
 
     init: Callable[[Named], State]

@@ -30,7 +30,7 @@ def masked(inner: Transform, mask: Callable[[str, Any], bool]) -> Transform:
         done, after = inner.update(chosen(g, params), state, params, step)
         return {**g, **done}, after
 
-    return Transform(init, update, "masked", {"inner": inner, "mask": mask})
+    return Transform(init, update, "masked", {"mask": mask}, pieces=(inner,))
 
 
 def partition(
@@ -72,12 +72,14 @@ def partition(
             merged.update(done)
         return {name: merged[name] for name in g}, after
 
-    return Transform(init, update, "partition", {"transforms": dict(transforms)})
+    inner = tuple(transforms.values())
+    return Transform(init, update, "partition", {"of": list(transforms)}, pieces=inner)
 
 
 def accumulate(inner: Transform, every: int) -> Transform:
     """``inner`` on the mean of ``every`` gradients in turn; in between, no update.
 
+    What a parameter without a gradient in the last of them has summed up waits for the next turn.
     Schedules inside ``inner`` count its own steps, one in ``every``.
     """
     check_number("accumulate", "every", every, 1)
@@ -96,10 +98,10 @@ def accumulate(inner: Transform, every: int) -> Transform:
         mean = {name: total[name] / every for name in g}
         steps = state["steps"] + 1
         done, after = inner.update(mean, state["inner"], params, steps)
-        empty = {name: zeros_like(x) for name, x in total.items()}
-        return done, {"inner": after, "total": empty, "count": 0, "steps": steps}
+        rest = {**total, **{name: zeros_like(x) for name, x in g.items()}}
+        return done, {"inner": after, "total": rest, "count": 0, "steps": steps}
 
-    return Transform(init, update, "accumulate", {"inner": inner, "every": every})
+    return Transform(init, update, "accumulate", {"every": every}, pieces=(inner,))
 
 
 def ema(decay: Hyper, debias: bool = True) -> Transform:

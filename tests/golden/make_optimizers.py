@@ -77,6 +77,12 @@ def samples_of(kind: type) -> list[Options]:
     return [o for o in found if not any(map(callable, o.values()))]
 
 
+def rate_of(make: Callable[..., Any], name: str) -> float | None:
+    """The default rate of an optimizer, None where it has none."""
+    default = inspect.signature(make).parameters[name].default
+    return None if default is inspect.Parameter.empty else default
+
+
 def usual_rate(default: float) -> Options:
     """A rate with which parameters move, but not so far that they jump about."""
     return {"lr": 0.02 if default < 0.5 else 0.2 * default}
@@ -138,7 +144,7 @@ def grid(kind: type, common: set[str], trained: list[str]) -> list[Options]:
         runs += [one, *({**run, **one} for run in together)]
         runs += [{**other, **one} for other in own[:i] if other.keys() != one.keys()]
     found: list[Options] = []
-    for run in [*([] if near else [{}]), *({**base, **run} for run in [*runs, *samples_of(kind)])]:
+    for run in [near, *({**base, **run} for run in [*runs, *samples_of(kind)])]:
         if run not in found and valid(kind, trained, run):
             found.append(run)
     return found
@@ -179,7 +185,7 @@ def with_torch(name: str) -> Callable[..., Iterator[Arrays]]:
 def with_keras(name: str) -> Callable[..., Iterator[Arrays]]:
     def steps(x: Arrays, gradient: Gradient, rate: Rate, **options: Any) -> Iterator[Arrays]:
         nodes = {k: keras.Variable(v) for k, v in x.items()}
-        optimizer = getattr(keras.optimizers, name)(learning_rate=rate(1), **options)
+        optimizer = in_keras(name)(learning_rate=rate(1), **options)
         for t in range(1, STEPS + 1):
             optimizer.learning_rate = rate(t)
             g = gradient({k: np.asarray(p.value) for k, p in nodes.items()}, t)
@@ -191,9 +197,10 @@ def with_keras(name: str) -> Callable[..., Iterator[Arrays]]:
 
 def with_optax(name: str) -> Callable[..., Iterator[Arrays]]:
     def steps(x: Arrays, gradient: Gradient, rate: Rate, **options: Any) -> Iterator[Arrays]:
-        make = getattr(optax, name, None) or getattr(optax.contrib, name)
         scheduled = rate(1) != rate(2)  # its steps count from 0
-        optimizer = make(learning_rate=(lambda t: rate(t + 1)) if scheduled else rate(1), **options)
+        optimizer = in_optax(name)(
+            learning_rate=(lambda t: rate(t + 1)) if scheduled else rate(1), **options
+        )
         nodes = {k: jax.numpy.asarray(v) for k, v in x.items()}
         state = optimizer.init(nodes)
         for t in range(1, STEPS + 1):
@@ -275,7 +282,7 @@ def runs_of(kind: type) -> list[Run]:
             continue
         source = with_torch(name) if is_torchs else with_numpy(name)
         given = dict(options)
-        lr = given.pop("lr", defaults_of(kind).get("lr"))
+        lr = given.pop("lr", rate_of(twin or kind, "lr"))
         found = traced(source, trained, lr, given)
         by = f"torch {torch.__version__}" if is_torchs else "the formula in NumPy"
         runs.append({"options": options, "source": by, "trained": trained, **found})
@@ -284,13 +291,14 @@ def runs_of(kind: type) -> list[Run]:
 
 def preset_runs(library: str) -> list[Run]:
     """The runs of a library's presets, each from the library itself."""
-    package, make, known = PRESETS[library]
+    package, find, make, known = PRESETS[library]
     runs = []
     for name in dir(presets := getattr(optim.presets, library)):
         if name.startswith("_"):
             continue
         preset, (theirs, variants) = getattr(presets, name), known[name]
         steps, trained, usual = make(theirs), trainable(preset), defaults_of(preset)["lr"]
+        their_usual = rate_of(find(theirs), "learning_rate") or usual
         falling = {**usual_rate(usual), **({} if name in NO_SCHEDULES else {"falling": 0.1})}
         plain = [(usual_rate(usual), {}), (falling, {})]
         if name not in NEARER:
@@ -304,13 +312,24 @@ def preset_runs(library: str) -> list[Run]:
                     "options": options,
                     "source": f"{library} {package.__version__}",
                     "trained": trained,
-                    **traced(steps, trained, options.get("lr", usual), given),
+                    **traced(steps, trained, options.get("lr", their_usual), given),
                 }
             )
     return runs
 
 
-PRESETS = {"keras": (keras, with_keras, KERAS), "optax": (optax, with_optax, OPTAX)}
+def in_optax(name: str) -> Callable[..., optax.GradientTransformation]:
+    return getattr(optax, name, None) or getattr(optax.contrib, name)
+
+
+def in_keras(name: str) -> type[keras.optimizers.Optimizer]:
+    return getattr(keras.optimizers, name)
+
+
+PRESETS = {
+    "keras": (keras, in_keras, with_keras, KERAS),
+    "optax": (optax, in_optax, with_optax, OPTAX),
+}
 
 
 def write(name: str, runs: list[Run]) -> None:

@@ -97,11 +97,17 @@ def test_the_function_refuses_masks(mask, error, message):
 
 
 @pytest.mark.parametrize(
-    "sizes", [((4,), (5, 4), (5, 2)), ((3, 4), (5, 3), (5, 2)), ((3, 4), (5, 4), (4, 2))]
+    "sizes",
+    [
+        ((4,), (5, 4), (5, 2)),
+        ((3, 4), (5, 3), (5, 2)),
+        ((3, 4), (5, 4), (4, 2)),
+        ((2, 3, 4), (3, 5, 4), (3, 5, 2)),
+    ],
 )
 def test_the_function_names_the_shapes(sizes):
     with pytest.raises(ShapeError, match="needs query") as caught:
-        nn.scaled_dot_product_attention(*map(np.zeros, sizes))
+        nn.scaled_dot_product_attention(*map(np.zeros, sizes), np.ones((3, 5), bool))
     assert all(str(size) in str(caught.value) for size in sizes)
 
 
@@ -186,8 +192,10 @@ def test_bad_options_are_refused():
         nn.MultiheadAttention(0, 1)
     with pytest.raises(UsageError, match="activation is one of relu, gelu"):
         nn.TransformerEncoderLayer(4, 2, activation="tanh")
-    with pytest.raises(ShapeError, match="in_proj_weight has shape"):
+    with pytest.raises(ShapeError, match=r"needs in_proj_weight of shape \(12, 4\)"):
         nn.MultiheadAttention(4, 2, init=lambda shape, rng, dtype: np.zeros((2, 2)))
+    with pytest.raises(UsageError, match="init must be a function"):
+        nn.MultiheadAttention(4, 2, init="he_normal")
 
 
 def test_positions_are_waves():

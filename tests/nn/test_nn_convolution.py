@@ -101,6 +101,11 @@ def test_same_keeps_the_size(mode, kernel):
     assert layer(np.zeros((2, 1, 5, 6))).shape == (2, 1, 5, 6)
 
 
+def test_sizes_may_be_numpys_ints():
+    layer = nn.Conv2d(1, 2, np.int64(3), padding=np.int64(1), rng=0)
+    assert repr(layer) == "Conv2d(1, 2, 3, padding=1)"
+
+
 def test_a_sample_alone_is_a_batch_of_one():
     for kind, size in ((nn.Conv1d, (7,)), (nn.ConvTranspose2d, (3, 4))):
         layer, x = kind(2, 3, 2, rng=0), RNG.normal(size=(2, *size))
@@ -159,5 +164,5 @@ def test_weights_that_do_not_fit(weight, bias, groups):
 
 
 def test_an_init_of_another_shape():
-    with pytest.raises(ShapeError, match=r"Conv1d\(2, 3\) needs a weight of shape \(3, 2, 4\)"):
+    with pytest.raises(ShapeError, match=r"Conv1d\(2, 3\) needs weight of shape \(3, 2, 4\)"):
         nn.Conv1d(2, 3, 4, init=lambda shape, rng, dtype: np.zeros(2))

@@ -325,6 +325,20 @@ def test_images_of_labels(dtype):
     np.testing.assert_allclose(nn.cross_entropy(logits, soft), found, rtol=1e-5)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("target", [1, np.array([0.0, 0.75, 0.25])], ids=["label", "soft"])
+def test_the_loss_of_a_single_sample_is_a_number(reduction, target):
+    logits = np.array([0.5, -1.0, 2.0])
+    many = nn.cross_entropy(logits[None], np.asarray(target)[None])
+    found = nn.cross_entropy(logits, target, reduction=reduction)
+    assert np.shape(found) == ()
+    assert found == pytest.approx(many, rel=1e-14)
+    from_p = nn.cross_entropy_from_probabilities(mg.softmax(logits), target, reduction=reduction)
+    assert np.shape(from_p) == ()
+    if np.ndim(target) == 0:
+        assert np.shape(nn.nll_loss(logits, target, reduction=reduction)) == ()
+
+
 def test_a_weight_of_zero_forgives_infinity():
     logits = np.array([[0.0, -np.inf], [0.0, 0.0]])
     assert nn.cross_entropy(logits, [1, 0], weight=[1.0, 0.0]) == pytest.approx(np.log(2.0))

@@ -458,6 +458,7 @@ def test_reductions_agree_and_others_are_refused(name):
         (lambda: nn.smooth_l1_loss(A, B, beta=math.nan), UsageError, "beta must be finite"),
         (lambda: nn.entropy([0.5, 0.5], base=1), UsageError, "base must be above 1"),
         (lambda: nn.entropy([0.5, 0.5], base="2"), UsageError, "base must be a number"),
+        (lambda: nn.hinge(A, A, "1"), UsageError, "hinge: margin must be a number"),
         (lambda: nn.margin_ranking_loss(A, B, A), UsageError, "must be -1 or 1"),
         (lambda: nn.cosine_embedding_loss(A, B, [1.0]), ShapeError, r"\(4,\) and target \(1,\)"),
         (lambda: nn.cosine_embedding_loss(1.0, 1.0, 1.0), ShapeError, "needs vectors"),

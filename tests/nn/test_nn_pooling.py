@@ -61,6 +61,8 @@ def test_a_global_mean():
     found = nn.AdaptiveAvgPool2d(1)(x)
     np.testing.assert_allclose(found, x.mean((2, 3), keepdims=True))
     assert nn.AdaptiveAvgPool2d((None, 1))(x).shape == (2, 3, 4, 1)
+    found = nn.AdaptiveAvgPool1d(2)([[np.inf, 1.0, 2.0, 4.0]])
+    np.testing.assert_array_equal(found, [[np.inf, 3.0]])  # of its own window alone
 
 
 @pytest.mark.parametrize("kind", [nn.MaxPool1d, nn.AvgPool1d, nn.MaxPool2d, nn.AvgPool2d])

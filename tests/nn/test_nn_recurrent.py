@@ -170,7 +170,7 @@ def test_an_initialiser_is_for_the_weights():
         layer.weight_hh_l0.data.T @ layer.weight_hh_l0.data, np.eye(4), atol=1e-12
     )
     assert not layer.bias_ih_l0.data.any()
-    with pytest.raises(ShapeError, match=r"RNN\(2, 3\) needs a weight_ih of shape \(3, 2\)"):
+    with pytest.raises(ShapeError, match=r"RNN\(2, 3\) needs weight_ih_l0 of shape \(3, 2\)"):
         nn.RNN(2, 3, init=lambda shape, rng, dtype: np.zeros((2, 2)))
 
 
@@ -184,6 +184,7 @@ def test_an_initialiser_is_for_the_weights():
         (lambda: nn.RNN(2, 2, 1, True), "one of tanh, relu; got True"),
         (lambda: nn.LSTM(2, 2, 1, "yes"), "bias is True or False, got 'yes'"),
         (lambda: nn.LSTM(2, 2, dropout=1.5), "probability"),
+        (lambda: nn.LSTM(2, 2, init="he_normal"), "LSTM: init must be a function"),
         (lambda: nn.RNNCell(2, 2, nonlinearity=None), "one of tanh, relu; got None"),
     ],
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
 import microgradopt as mg
 from microgradopt import nn
-from microgradopt.errors import UsageError
+from microgradopt.errors import ShapeError, UsageError
 from microgradopt.nn.module import Buffer
 
 
@@ -82,6 +85,20 @@ def test_a_pass_leaves_the_module_as_it_was():
     assert all(p.grad is None for p in model.parameters())
 
 
+def test_nothing_is_left_for_the_collector():
+    net = nn.MLP(2, [4, 3], rng=0)
+    net.summary((5, 2))
+    gc.collect()
+    gc.disable()
+    try:
+        net.summary((5, 2))
+        with suppress(ShapeError):
+            net.summary((5, 3))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
 def test_work_and_parameters_belong_to_the_innermost_module():
     rows = {r.name: r for r in Noisy().summary((4, 3)).rows}
     assert (rows[""].flops, rows[""].parameters) == (12, 0)
@@ -114,6 +131,8 @@ def test_inputs_of_any_kind():
     x = np.zeros((4, 2))
     assert nn.Linear(2, 3, rng=0).summary(x).flops == nn.Linear(2, 3, rng=0).summary((4, 2)).flops
     assert nn.scalar.MLP(2, [3, 1], rng=0).summary([1.0, 2.0]).parameters == 13
+    lstm, states = nn.LSTM(2, 3, rng=0), ((1, 4, 3), (1, 4, 3))
+    assert lstm.summary((5, 4, 2), states).flops == lstm.summary((5, 4, 2)).flops
     with mg.no_grad():
         assert nn.Linear(2, 3, rng=0).summary((4, 2)).flops == 60
     with pytest.raises(UsageError, match=r"model\.summary\(\(32, 2\)\)"):

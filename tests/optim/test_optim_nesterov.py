@@ -285,6 +285,30 @@ def test_a_gradient_that_is_not_finite_puts_the_parameters_back(bad):
     assert_unchanged(optimizer, x, y, was, *before)
 
 
+def test_a_frozen_parameter_is_not_moved_ahead():
+    optimizer, x, *_ = after_two_steps()
+    x.grad, x.requires_grad = None, False
+    before, seen = x.data, []
+    optimizer.step(lambda: seen.append(x.data))
+    assert seen[0] is before
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda ahead: optim.chain(optim.clip_by_global_norm(1.0), ahead),
+        lambda ahead: optim.chain(optim.clip_by_global_norm(1.0), optim.chain(ahead)),
+        lambda ahead: optim.masked(ahead, lambda name, x: True),
+        lambda ahead: optim.accumulate(ahead, 2),
+        lambda ahead: optim.partition({"all": ahead}, lambda name, x: "all"),
+    ],
+)
+def test_looking_ahead_is_refused_where_it_would_be_forgotten(around):
+    rule = around(optim.lookahead_momentum(0.1))
+    with pytest.raises(UsageError, match=r"a piece that looks ahead.* clip_by_norm"):
+        optim.Optimizer([Tensor([1.0])], rule)
+
+
 def test_a_closure_that_computes_no_gradient_moves_nothing():
     optimizer, x, y, _ = after_two_steps()
     before = x.data, y.data

@@ -89,6 +89,54 @@ def test_the_tutorials_adam_takes_the_first_moment_from_the_first_moment():
         assert seen == pytest.approx(x, rel=1e-14)
 
 
+def test_the_tutorials_adagrad():
+    found = path(presets.tutorial.Adagrad, GRADIENTS, lr=0.1, eps=1e-2)
+    x, cache = 1.0, 0.0
+    for g, seen in zip(GRADIENTS, found):
+        cache += g**2
+        x -= 0.1 * g / (np.sqrt(cache) + 1e-2)
+        assert seen == pytest.approx(x, rel=1e-14)
+
+
+def test_the_tutorials_rmsprop_keeps_the_factor_of_the_new_square():
+    found = path(presets.tutorial.RMSprop, GRADIENTS, lr=0.1, alpha=0.9, eps=1e-2)
+    x, cache = 1.0, 0.0
+    for g, seen in zip(GRADIENTS, found):
+        cache = 0.9 * cache + 0.1 * g**2
+        x -= 0.1 * g / (np.sqrt(cache) + 1e-2)
+        assert seen == pytest.approx(x, rel=1e-14)
+
+
+def test_the_tutorials_adadelta_has_no_rate():
+    found = path(presets.tutorial.Adadelta, GRADIENTS, rho=0.9, eps=1e-2)
+    x, s, moved = 1.0, 0.0, 0.0
+    for g, seen in zip(GRADIENTS, found):
+        s = 0.9 * s + 0.1 * g**2
+        u = np.sqrt((moved + 1e-2) / (s + 1e-2)) * g
+        x -= u
+        moved = 0.9 * moved + 0.1 * u**2
+        assert seen == pytest.approx(x, rel=1e-14)
+
+
+def test_the_tutorials_lookahead_is_at_the_end_of_the_velocity():
+    x = Value(1.0)
+    optimizer = presets.tutorial.Nesterov([x], lr=0.1, momentum=0.9)
+    asked = []
+
+    def closure():
+        asked.append(x.data)
+        x.grad = 2.0 * x.data
+
+    point, v = 1.0, 0.0
+    for _ in range(5):
+        optimizer.step(closure)
+        ahead = point + 0.9 * v
+        v = 0.9 * v - 0.1 * 2.0 * ahead
+        point += v
+        assert asked[-1] == pytest.approx(ahead, rel=1e-14)
+        assert x.data == pytest.approx(point, rel=1e-14)
+
+
 # How they are called
 
 

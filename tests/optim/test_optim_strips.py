@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -87,6 +90,31 @@ def test_a_bad_entry_is_found_in_any_block(monkeypatch, where):
         optimizer.step()
     assert optimizer.steps == 0
     np.testing.assert_array_equal(p.data, np.ones(5))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_sees_data_written_in_place(copied):
+    p = Tensor(np.ones(3), name="p")
+    optimizer = optim.SGD([p], lr=1.0)
+    p.grad = np.ones(3)
+    optimizer.step()
+    other = copied(optimizer)
+    q = other.params["p"]
+    q.data[:] = 7.0
+    other.step()
+    np.testing.assert_array_equal(q.data, [6.0, 6.0, 6.0])
+
+
+def test_an_error_of_the_rule_itself_comes_through():
+    def apply(g, state, x):
+        raise FloatingPointError("of the rule")
+
+    p = Tensor(np.ones(3), name="p")
+    optimizer = optim.Optimizer([p], optim.transform_of("bad", apply, entrywise=True))
+    p.grad = np.ones(3)
+    with pytest.raises(FloatingPointError, match="of the rule"):
+        optimizer.step()
+    assert optimizer.steps == 0
 
 
 def test_other_data_for_a_parameter_is_seen():

@@ -16,6 +16,7 @@ from microgradopt.optim import (
     masked,
     momentum,
     partition,
+    schedules,
 )
 from microgradopt.optim.transforms import (
     Transform,
@@ -237,6 +238,15 @@ def test_accumulate_steps_on_the_mean_of_several_gradients():
             accumulate(scale(1.0), bad)
 
 
+def test_accumulate_keeps_what_a_parameter_has_summed_up_when_its_last_gradient_is_missing():
+    p = Tensor([0.0], name="p")
+    optimizer = optim.Optimizer([p], accumulate(scale_by_learning_rate(1.0), 2))
+    for g in (1.0, None, 3.0, 4.0):
+        p.grad = None if g is None else np.array([g])
+        optimizer.step()
+    np.testing.assert_array_equal(p.data, [-4.0])
+
+
 def test_ema_averages():
     rule = ema(0.5)
     state = rule.init(PARAMS)
@@ -303,6 +313,72 @@ def test_several_groups_show_as_a_partition_that_does_the_same():
     optimizer.step()
     np.testing.assert_allclose(p.data, params["p"] + updates["p"])
     np.testing.assert_allclose(q.data, params["q"] + updates["q"])
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda rate: rate,
+        lambda rate: chain(clip_by_global_norm(1.0), momentum(0.5), rate),
+        lambda rate: accumulate(masked(rate, lambda name, x: True), 1),
+        lambda rate: partition({"all": chain(momentum(0.5), rate)}, lambda name, x: "all"),
+    ],
+)
+def test_what_a_schedule_inside_a_rule_remembers_is_saved(around):
+    first, second = schedules.Plateau(0.1, patience=0), schedules.Plateau(0.1, patience=0)
+    for metric in (1.0, 2.0, 3.0):
+        first.update(metric)
+    optimizer, other = (
+        optim.Optimizer([Tensor([1.0], name="p")], around(scale_by_learning_rate(schedule * 2.0)))
+        for schedule in (first, second)
+    )
+    other.load_state_dict(optimizer.state_dict())
+    assert second.state == first.state
+    assert second.state.lr < 0.1
+
+
+def test_amsgrad_may_be_turned_on_and_off_by_hand():
+    p = Tensor([1.0], name="p")
+    optimizer = optim.Adam([p], lr=0.1)
+    for amsgrad, slots in ((False, 3), (True, 4), (False, 3)):
+        optimizer.param_groups[0]["amsgrad"] = amsgrad
+        p.grad = np.ones(1)
+        optimizer.step()
+        assert len(optimizer.state[0]["p"]["scale_by_adam"]) == slots
+    np.testing.assert_allclose(p.data, [0.7])
+
+
+def test_a_pair_changed_in_place_is_seen():
+    p, q = Tensor([1.0]), Tensor([1.0])
+    optimizer, other = optim.Adam([p], betas=[0.9, 0.99]), optim.Adam([q], betas=(0.9, 0.99))
+    for o in (optimizer, other):
+        next(iter(o.params.values())).grad = np.ones(1)
+        o.step()
+    optimizer.param_groups[0]["betas"][0] = 0.5
+    other.param_groups[0]["betas"] = (0.5, 0.99)
+    for o in (optimizer, other):
+        next(iter(o.params.values())).grad = np.array([-3.0])
+        o.step()
+    np.testing.assert_array_equal(p.data, q.data)
+
+
+def test_groups_hold_the_known_options():
+    p = Tensor([1.0])
+    p.grad = np.ones(1)
+    optimizer = optim.SGD([p], lr=0.1)
+    with pytest.raises(UsageError, match=r"SGD: params must be .* all groups, dicts with"):
+        optimizer.add_param_group(Tensor([2.0]))
+    with pytest.raises(UsageError, match="option 'learning_rate'; the options are lr, momentum"):
+        optimizer.add_param_group({"params": [Tensor([2.0])], "learning_rate": 0.1})
+    optimizer.param_groups[0]["initial_lr"] = 0.1
+    with pytest.raises(UsageError, match="SGD: a group has the option 'initial_lr'"):
+        optimizer.step()
+    del optimizer.param_groups[0]["initial_lr"], optimizer.param_groups[0]["lr"]
+    with pytest.raises(UsageError, match="SGD: a group has lost its option 'lr'"):
+        optimizer.step()
+    with pytest.raises(UsageError, match=r"Optimizer: a group has the option 'lr'; .* are none"):
+        optim.Optimizer([p], scale(-0.1), lr=0.1)
+    np.testing.assert_array_equal(p.data, [1.0])
 
 
 def test_momentum_may_be_turned_on_by_hand():
