@@ -50,6 +50,9 @@ def test_contours_of_a_plain_function(axes):
     [
         (lambda x, y: x, {}, UsageError, "say which region"),
         (lambda x, y: x, {"region": (1, 0, 0, 1)}, UsageError, "is empty; each pair must rise"),
+        (lambda x, y: x, {"region": (0, 1, 0)}, UsageError, "four finite numbers"),
+        (lambda x, y: x, {"region": (0, np.inf, 0, 1)}, UsageError, "four finite numbers"),
+        (lambda x, y: x, {"region": (0, 1, 0, 1), "resolution": 1}, UsageError, "at least 2"),
         (lambda x, y: 1.0, {"region": (0, 1, 0, 1)}, ShapeError, "returned"),
         (lambda x, y: x * np.nan, {"region": (0, 1, 0, 1)}, NonFiniteError, "nowhere finite"),
         (lambda x, y: x + 1j, {"region": (0, 1, 0, 1)}, DTypeError, "real numbers"),
@@ -81,6 +84,14 @@ def test_a_path_is_drawn_as_far_as_it_is_finite(axes):
     plot.trajectories({"gone": broken}, ax=axes, legend=False)
     assert len(axes.lines[0].get_xydata()) == 7
     assert axes.get_legend() is None
+
+
+@pytest.mark.parametrize("bad", [{}, SPIRAL, [SPIRAL]])
+def test_paths_have_names(axes, bad):
+    with pytest.raises(UsageError, match="paths must be a dict, name -> points"):
+        plot.trajectories(bad, ax=axes)
+    with pytest.raises(UsageError, match="paths must be a dict, name -> points"):
+        plot.race(surfaces.saddle, bad, ax=axes)
 
 
 @pytest.mark.parametrize("bad", [np.zeros(3), np.zeros((3, 3)), np.zeros((0, 2))])

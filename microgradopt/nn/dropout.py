@@ -68,7 +68,7 @@ class Dropout(_Random):
 
     >>> import numpy as np, microgradopt as mg
     >>> mg.nn.Dropout(0.5, rng=0)(np.ones(6))
-    array([2., 2., 0., 0., 2., 2.])
+    array([2., 2., 2., 0., 0., 0.])
     """
 
     @classmethod

@@ -42,12 +42,14 @@ def contours(
         resolution: points along each side.
 
     Raises:
-        UsageError: without a region, or for an empty one.
+        UsageError: without a region, or for an empty one, or a resolution below 2.
         ShapeError: when ``f`` returns another shape than it is given.
         NonFiniteError: when ``f`` is nowhere finite.
         MissingExtraError: when ``ax`` is None and Matplotlib is not installed.
     """
     left, right, bottom, top = _region(f, region)
+    if resolution < 2:
+        raise UsageError(f"contours: resolution must be at least 2, got {resolution!r}")
     x, y = np.meshgrid(np.linspace(left, right, resolution), np.linspace(bottom, top, resolution))
     heights = numbers(f(x, y), "what f returned").astype(np.float64)
     if heights.shape != x.shape:
@@ -80,10 +82,11 @@ def trajectories(paths: Mapping[str, Any], *, ax: Axes | None = None, legend: bo
         legend: name the paths in a legend.
 
     Raises:
+        UsageError: without any path.
         ShapeError: for points that are not (n, 2) with n at least 1.
         MissingExtraError: when ``ax`` is None and Matplotlib is not installed.
     """
-    found = {name: _path(points, name) for name, points in paths.items()}
+    found = _paths(paths)
     axes = given_or_current(ax)
     limits = axes.axis() if axes.collections or axes.lines else None
     for i, (name, points) in enumerate(found.items()):
@@ -116,7 +119,7 @@ def race(
     """
     from matplotlib.animation import FuncAnimation
 
-    found = {name: _path(points, name) for name, points in paths.items()}
+    found = _paths(paths)
     axes = contours(f, ax=ax, region=region)
     limits = axes.axis()
     drawn = [_draw_path(axes, p[:1], name, i) for i, (name, p) in enumerate(found.items())]
@@ -138,10 +141,13 @@ def race(
 
 
 def _region(f: Any, region: Any) -> tuple[float, float, float, float]:
-    region = region or getattr(f, "region", None)
+    region = getattr(f, "region", None) if region is None else region
     if region is None:
         raise UsageError("contours: say which region to draw, region=(x from, x to, y from, y to)")
-    left, right, bottom, top = map(float, region)
+    corners = numbers(region, "the region").astype(np.float64)
+    if corners.shape != (4,) or not np.isfinite(corners).all():
+        raise UsageError(f"contours: the region must be four finite numbers, got {region!r}")
+    left, right, bottom, top = corners.tolist()
     if not (left < right and bottom < top):
         raise UsageError(f"contours: the region {tuple(region)} is empty; each pair must rise")
     return left, right, bottom, top
@@ -150,6 +156,12 @@ def _region(f: Any, region: Any) -> tuple[float, float, float, float]:
 def _has_floor(f: Any) -> bool:
     """Whether the levels should crowd at the lowest point; a saddle's would miss its middle."""
     return getattr(f, "minimum", True) is not None
+
+
+def _paths(paths: Any) -> dict[str, Floats]:
+    if not isinstance(paths, Mapping) or not paths:
+        raise UsageError(f"paths must be a dict, name -> points, with at least one; got {paths!r}")
+    return {name: _path(points, name) for name, points in paths.items()}
 
 
 def _path(points: Any, name: str) -> Floats:
