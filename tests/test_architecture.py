@@ -40,8 +40,8 @@ INSIDE = {  # within a folder: a file imports only files that come before it
         "tensor", "derive", "packing", "custom", "debug", "__init__",
     ],
     "nn": [
-        "arguments", "summary", "module", "init", "weights", "activations", "layers", "learned",
-        "standardizing", "normalization", "dropout", "recurrences", "recurrent", "attention",
+        "arguments", "states", "summary", "module", "init", "weights", "activations", "layers",
+        "learned", "standardizing", "normalization", "dropout", "recurrences", "recurrent", "attention",
         "convolution", "pooling", "reshaping", "embedding", "targets", "classification", "losses",
         "penalties", "scalar", "__init__",
     ],

@@ -29,7 +29,7 @@ class Net(nn.Module):
         self.first = nn.Linear(2, 3, rng=self.rng)
         self.second = nn.Linear(3, 2, rng=self.rng, dtype=np.float32)
         self.slope = mg.Value(0.5)
-        self.average = nn.module.Buffer(self.rng.normal(size=3))
+        self.average = nn.Buffer(self.rng.normal(size=3))
         self.freeze("second.bias")
 
 

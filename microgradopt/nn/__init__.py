@@ -67,7 +67,7 @@ from microgradopt.nn.losses import (
     smooth_l1_loss,
     triplet_margin_loss,
 )
-from microgradopt.nn.module import Buffer, Module, Sample
+from microgradopt.nn.module import Module, Sample
 from microgradopt.nn.normalization import (
     BatchNorm,
     BatchNorm1d,
@@ -89,6 +89,7 @@ from microgradopt.nn.pooling import (
 )
 from microgradopt.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from microgradopt.nn.reshaping import Flatten, Unflatten
+from microgradopt.nn.states import Buffer
 
 __all__ = [
     "CELU", "ELU", "GELU", "GLU", "GRU", "LSTM", "MLP", "RNN", "SELU", "AdaptiveAvgPool1d",

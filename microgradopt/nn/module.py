@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from reprlib import recursive_repr
 from typing import Any, NamedTuple, Self, TypeAlias
@@ -11,21 +10,11 @@ from typing import Any, NamedTuple, Self, TypeAlias
 import numpy as np
 
 from microgradopt.engine.graph import Node
-from microgradopt.engine.tensor import Tensor
 from microgradopt.errors import StateError, UsageError
+from microgradopt.nn.states import Buffer, check_state, is_generator, restore, state_of
 from microgradopt.nn.summary import Summary, summarize
-from microgradopt.randomness import check_generator_state, generator_state
 
 Hook: TypeAlias = Callable[["Module", tuple[Any, ...], Any], Any]
-
-
-class Buffer(Tensor):
-    """An array that belongs to a module's state but is not trained, such as a running average."""
-
-    __slots__ = ()
-
-    def __init__(self, data: Any, *, dtype: Any = None, name: str | None = None) -> None:
-        super().__init__(data, dtype=dtype, name=name, requires_grad=False)
 
 
 class Sample(NamedTuple):
@@ -57,8 +46,9 @@ class HookHandle:
 class Module:
     """The base of networks and layers: write ``__init__`` and ``forward``.
 
-    Every leaf that requires a gradient and is an attribute, or in a list, tuple or dict that is
-    one, is a parameter; so are those of modules found the same way. Nothing needs registering.
+    Every leaf that is an attribute, or in a list, tuple or dict that is one, belongs to the state;
+    so do those of modules found the same way. Those that require a gradient are the parameters.
+    A :class:`Buffer` is a leaf that never trains. Nothing needs registering.
 
     >>> import microgradopt as mg
     >>> class Line(mg.nn.Module):
@@ -73,7 +63,6 @@ class Module:
 
     training = True
     _hooks: dict[HookHandle, Hook] = {}
-    _frozen: tuple[Node, ...] = ()  # parameters of this module itself that are not trained now
 
     @classmethod
     def samples(cls, dtype: Any = np.float64) -> list[Sample]:
@@ -161,8 +150,9 @@ class Module:
     def freeze(self, *names: str) -> Self:
         """Train no longer: all parameters, or those of the given names and modules.
 
-        Frozen parameters leave :meth:`parameters`, and their gradients are forgotten; they stay in
-        :meth:`state_dict`. An optimizer made before has them still, and leaves them alone.
+        The same as ``requires_grad = False`` on each of them, and their gradients are forgotten.
+        They leave :meth:`parameters` and stay in :meth:`state_dict`. An optimizer made before has
+        them still, and leaves them alone.
 
         Raises:
             UsageError: for a name that no parameter and no module with parameters has.
@@ -172,39 +162,29 @@ class Module:
         >>> [name for name, _ in net.named_parameters()]
         ['layers.2.weight', 'layers.2.bias']
         """
-        chosen = {id(p): p for p in self._named(names)}
-        for p in chosen.values():
+        for p in self._trainable(names):
             p.requires_grad, p.grad = False, None
-        for module in self.modules():  # one parameter may be in several
-            own = [x for _, x in _contents(module, "", deep=False) if id(x) in chosen]
-            if own:
-                kept = [p for p in module._frozen if id(p) not in chosen]
-                module._frozen = (*kept, *own)
         return self
 
     def unfreeze(self, *names: str) -> Self:
-        """Train again what :meth:`freeze` froze; buffers and your constants stay what they are.
+        """Train again: all leaves but buffers, or those of the given names and modules.
+
+        So a constant that is never to be trained is a :class:`Buffer`.
 
         Raises:
             UsageError: for a name that no parameter and no module with parameters has.
         """
-        chosen = {id(p): p for p in self._named(names)}
-        for p in chosen.values():
+        for p in self._trainable(names):
             p.requires_grad = True
-        for module in self.modules():
-            module._frozen = tuple(p for p in module._frozen if id(p) not in chosen)
         return self
 
-    def _named(self, names: tuple[str, ...]) -> list[Node]:
-        """The parameters, frozen or not, of some names and modules; of no name, all."""
-        have = {name: p for name, p in self._state() if not isinstance(p, Buffer)}
-        have = {name: p for name, p in have.items() if isinstance(p, Node)}
-        if not names:
-            return list(have.values())
+    def _trainable(self, names: tuple[str, ...]) -> list[Node]:
+        """The leaves but buffers, trained now or not, under some names; of no name, all."""
         found: list[Node] = []
-        for name in names:
-            inside = [p for k, p in have.items() if k == name or k.startswith(f"{name}.")]
-            if not inside:
+        for name in names or ("",):
+            inside = [p for part in _reached(self, name) for _, p in _trainable_leaves(part)]
+            if not inside and name:
+                have = [known for known, _ in _trainable_leaves(self)]
                 raise UsageError(
                     f"{type(self).__name__} has no parameter and no module with parameters named "
                     f"{name!r}; its parameters are {', '.join(have) or 'none'}"
@@ -215,14 +195,9 @@ class Module:
     # State
 
     def _state(self) -> Iterator[tuple[str, Any]]:
-        """What training changes: parameters, frozen ones too, buffers, random generators."""
-        contents = list(_contents(self, ""))
-        frozen = {id(p) for _, x in contents if isinstance(x, Module) for p in x._frozen}
-        for name, x in contents:
-            if isinstance(x, Node):
-                if isinstance(x, Buffer) or (x.op is None and (x._bits or id(x) in frozen)):
-                    yield name, x
-            elif not isinstance(x, Module):
+        """All leaves, whether trained or not, and random generators."""
+        for name, x in _contents(self, ""):
+            if is_generator(x) or (isinstance(x, Node) and x.op is None):
                 yield name, x
 
     def _state_by_name(self) -> dict[str, Any]:
@@ -237,12 +212,13 @@ class Module:
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of everything that training changes, by dotted name, each object once.
+        """A copy of everything that training changes, by dotted name.
 
         Parameters, frozen ones too, and buffers as arrays or floats; random generators as their
-        state, nested dicts of ints, words and arrays. Constants of yours are not in it.
+        state, nested dicts of ints, words and arrays. What is reached under several names is there
+        once, under the first.
         """
-        return {name: _copied(x) for name, x in self._state_by_name().items()}
+        return {name: state_of(x) for name, x in self._state_by_name().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state_dict` gave, after checking that all of it fits.
@@ -252,21 +228,9 @@ class Module:
                 kind; nothing is changed then.
         """
         own = self._state_by_name()
-        user = type(self).__name__
-        if not isinstance(state, dict):
-            raise StateError(f"{user}: a state is a dict, got {type(state).__name__}")
-        wrong = [f"{name} is missing" for name in own if name not in state]
-        wrong += [f"{name} is not expected" for name in state if name not in own]
+        check_state(type(self).__name__, own, state)
         for name, x in own.items():
-            problem = _misfit(x, state[name]) if name in state else ""
-            if problem:
-                wrong.append(f"{name} {problem}")
-        if wrong:
-            listed = "".join(f"\n  {line}" for line in wrong[:20])
-            more = f"\n  and {len(wrong) - 20} more" if len(wrong) > 20 else ""
-            raise StateError(f"{user}: the state is of another model:{listed}{more}")
-        for name, x in own.items():
-            _restore(x, state[name])
+            restore(x, state[name])
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: hooks belong to this very object and stay behind."""
@@ -354,10 +318,10 @@ class _Collector:
         self.seen[self.name] = out
 
 
-def _contents(root: Any, prefix: str, *, deep: bool = True) -> Iterator[tuple[str, Any]]:
+def _contents(root: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     """Modules, nodes and random generators reachable through attributes and containers.
 
-    Depth first, each once; unless ``deep``, modules inside ``root`` are not entered.
+    Depth first, each once.
     """
     seen: set[int] = set()
     stack = [(prefix, root)]
@@ -366,60 +330,38 @@ def _contents(root: Any, prefix: str, *, deep: bool = True) -> Iterator[tuple[st
         if id(x) in seen:
             continue
         seen.add(id(x))
-        children: list[tuple[Any, Any]] = []
-        if isinstance(x, Module):
+        if isinstance(x, (Module, Node)) or is_generator(x):
             yield name, x
-            if deep or x is root:
-                children = [pair for pair in vars(x).items() if pair[0] not in _OWN]
-        elif isinstance(x, Node) or _is_generator(x):
+        for key, child in reversed(_children(x)):
+            stack.append((f"{name}.{key}" if name else key, child))
+
+
+def _children(x: Any) -> list[tuple[str, Any]]:
+    """What a module or a container holds, by name; of anything else, nothing."""
+    held: Iterable[tuple[Any, Any]] = ()
+    if isinstance(x, Module):
+        held = (pair for pair in vars(x).items() if pair[0] != "_hooks")
+    elif isinstance(x, dict):
+        held = x.items()
+    elif isinstance(x, (list, tuple)):
+        held = enumerate(x)
+    return [(str(key), child) for key, child in held]
+
+
+def _reached(root: Any, name: str) -> Iterator[Any]:
+    """What a dotted name leads to, be it the first name of that or another."""
+    stack = [(root, name)]
+    while stack:
+        x, rest = stack.pop()
+        if not rest:
+            yield x
+            continue
+        for key, child in _children(x):
+            if rest == key or rest.startswith(f"{key}."):
+                stack.append((child, rest[len(key) + 1 :]))
+
+
+def _trainable_leaves(root: Any) -> Iterator[tuple[str, Node]]:
+    for name, x in _contents(root, ""):
+        if isinstance(x, Node) and x.op is None and not isinstance(x, Buffer):
             yield name, x
-        elif isinstance(x, dict):
-            children = list(x.items())
-        elif isinstance(x, (list, tuple)):
-            children = list(enumerate(x))
-        for key, child in reversed(children):
-            stack.append((f"{name}.{key}" if name else str(key), child))
-
-
-_OWN = ("_hooks", "_frozen")  # attributes in which a module keeps its own books
-
-
-def _is_generator(x: Any) -> bool:
-    """Whether it is a ``np.random.Generator``; asked so that nobody has to import that yet."""
-    random = sys.modules.get("numpy.random")
-    return random is not None and isinstance(x, random.Generator)
-
-
-def _copied(x: Any) -> Any:
-    """The state of a node or a random generator, as data of its own."""
-    if not isinstance(x, Node):
-        return generator_state(x)
-    data = x._raw
-    return data.copy(order="K") if isinstance(data, np.ndarray) else data
-
-
-def _misfit(x: Any, given: Any) -> str:
-    """Why a node or a random generator cannot take a state; empty when it can."""
-    if not isinstance(x, Node):
-        try:
-            check_generator_state(x, given)
-        except StateError as error:
-            return f"does not fit: {error}"
-        return ""
-    have, need = _kind(given), _kind(x._raw)
-    return "" if have == need else f"is {need} here, {have} in the state"
-
-
-def _kind(x: Any) -> str:
-    """What an entry of a state is, such as ``float64 of shape (2, 3)``."""
-    if isinstance(x, np.ndarray):
-        return f"{x.dtype} of shape {x.shape}"
-    return type(x).__name__
-
-
-def _restore(x: Any, given: Any) -> None:
-    """Set a node's or a generator's state, which fits."""
-    if not isinstance(x, Node):
-        x.bit_generator.state = given
-    else:
-        x.assign(given.copy(order="K") if isinstance(given, np.ndarray) else given)

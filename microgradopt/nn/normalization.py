@@ -18,8 +18,9 @@ from microgradopt.engine.tensor import Tensor
 from microgradopt.errors import ShapeError, UsageError
 from microgradopt.nn.arguments import call_of, count, operand
 from microgradopt.nn.init import normal
-from microgradopt.nn.module import Buffer, Module, Sample
+from microgradopt.nn.module import Module, Sample
 from microgradopt.nn.standardizing import Axes, normalise
+from microgradopt.nn.states import Buffer
 
 
 def _pair(affine: bool, bias: bool, size: Axes, dtype: Any) -> tuple[Tensor | None, Tensor | None]:
@@ -100,7 +101,7 @@ class BatchNorm(Module):
         if track_running_stats:
             self.running_mean = Buffer(np.zeros(size, dtype), name="running_mean")
             self.running_var = Buffer(np.ones(size, dtype), name="running_var")
-            self.num_batches_tracked = Buffer(np.zeros((), dtype), name="num_batches_tracked")
+            self.num_batches_tracked = Buffer(np.zeros((), np.int64), name="num_batches_tracked")
 
     @classmethod
     def samples(cls, dtype: Any = np.float64) -> list[Sample]:
@@ -164,8 +165,8 @@ class BatchNorm(Module):
         seen: Any = self.num_batches_tracked
         if seen is None:
             return
-        seen.data = seen.data + 1.0
-        rate: Any = 1.0 / seen.data if self.momentum is None else self.momentum
+        seen.data = seen.data + 1
+        rate: Any = 1.0 / seen.item() if self.momentum is None else self.momentum
         average: Any
         for average, new in ((self.running_mean, middle), (self.running_var, spread)):
             average.data = (1.0 - rate) * average.data + rate * reshape(new, average.shape)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine.graph import Array, Node, copy_raw
+from microgradopt.engine.graph import Array, Node
 from microgradopt.engine.tensor import Tensor
 from microgradopt.errors import DTypeError, StateError, UsageError
 from microgradopt.randomness import check_generator_state, generator_state
@@ -77,7 +77,12 @@ def is_generator(x: Any) -> bool:
 
 def state_of(x: Any) -> Any:
     """The state of a node or a random generator, as data of its own."""
-    return copy_raw(x._raw) if isinstance(x, Node) else generator_state(x)
+    return _copied(x._raw) if isinstance(x, Node) else generator_state(x)
+
+
+def _copied(data: Any) -> Any:
+    """Laid out in memory as it was: products are the same to the last bit then."""
+    return data.copy(order="K") if isinstance(data, np.ndarray) else data
 
 
 def check_state(user: str, own: dict[str, Any], state: Any) -> None:
@@ -118,6 +123,6 @@ def _kind(x: Any) -> str:
 def restore(x: Any, given: Any) -> None:
     """Set a node's or a generator's state, which fits."""
     if isinstance(x, Node):
-        x.assign(copy_raw(given))
+        x.assign(_copied(given))
     else:
         x.bit_generator.state = given

@@ -27,6 +27,7 @@ from microgradopt.engine.structure import leaves
 from microgradopt.engine.tensor import Tensor
 from microgradopt.engine.value import Value
 from microgradopt.errors import UsageError
+from microgradopt.nn.states import Buffer
 
 TEXTS = 3  # columns before those of numbers
 WIDEST = 48  # characters of a layer's description
@@ -143,8 +144,8 @@ def summarize(module: Any, inputs: Sequence[Any]) -> Summary:
     diary = _Diary(twin)
     owned, trained = _sizes(twin)
     nbytes = sum(_nbytes(x) for _, x in twin._state() if isinstance(x, Node))
-    dtypes = [p.dtype for p in twin.parameters() if isinstance(p, Tensor)]
     twin.unfreeze()  # so that what only frozen parameters go through is recorded too
+    dtypes = [p.dtype for p in twin.parameters() if isinstance(p, Tensor)]
     with recording():
         try:
             twin(*(_example(x, dtypes[0] if dtypes else np.float64) for x in inputs))
@@ -179,9 +180,8 @@ def _sizes(module: Any) -> tuple[Counter[str], Counter[str]]:
     modules = {name for name, _ in module.named_modules()}
     owned: Counter[str] = Counter()
     trained: Counter[str] = Counter()
-    buffers = {id(x) for x in module.buffers()}
     for name, x in module._state():
-        if isinstance(x, Node) and id(x) not in buffers:
+        if isinstance(x, Node) and not isinstance(x, Buffer):
             owner = name
             while owner not in modules:
                 owner = owner.rpartition(".")[0]

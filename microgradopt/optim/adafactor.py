@@ -11,7 +11,7 @@ from microgradopt.engine.norms import norm
 from microgradopt.engine.ops import shapes
 from microgradopt.engine.ops.elementwise import maximum, sqrt
 from microgradopt.errors import UsageError
-from microgradopt.optim.optimizer import Optimizer
+from microgradopt.optim.optimizer import Optimizer, given
 from microgradopt.optim.options import Exclusion
 from microgradopt.optim.sgd import ascent
 from microgradopt.optim.signs import falling
@@ -179,15 +179,4 @@ class Adafactor(Optimizer):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            adafactor,
-            lr=lr,
-            beta2_decay=beta2_decay,
-            eps=eps,
-            d=d,
-            weight_decay=weight_decay,
-            maximize=maximize,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, adafactor, **given(locals()))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from microgradopt.engine.ops.elementwise import maximum, sqrt
-from microgradopt.optim.optimizer import Optimizer
+from microgradopt.optim.optimizer import Optimizer, given
 from microgradopt.optim.options import Exclusion, check_choice
 from microgradopt.optim.sgd import downhill
 from microgradopt.optim.transforms import Hyper, Transform, transform_of, zeros_like
@@ -156,21 +156,7 @@ class Adam(Optimizer):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            adam,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            amsgrad=amsgrad,
-            maximize=maximize,
-            decoupled_weight_decay=decoupled_weight_decay,
-            bias_correction=bias_correction,
-            eps_mode=eps_mode,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, adam, **given(locals()))
 
 
 class AdamW(Optimizer):
@@ -207,20 +193,7 @@ class AdamW(Optimizer):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            decoupled_adam,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            amsgrad=amsgrad,
-            maximize=maximize,
-            bias_correction=bias_correction,
-            eps_mode=eps_mode,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, decoupled_adam, **given(locals()))
 
 
 def decoupled_adam(**options: Any) -> Transform:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from microgradopt.engine.ops.elementwise import absolute, maximum
-from microgradopt.optim.optimizer import Optimizer
+from microgradopt.optim.optimizer import Optimizer, given
 from microgradopt.optim.options import Exclusion, check_choice
 from microgradopt.optim.sgd import downhill
 from microgradopt.optim.transforms import Hyper, Transform, transform_of, zeros_like
@@ -111,16 +111,4 @@ class Adamax(Optimizer):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            adamax,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            maximize=maximize,
-            decoupled_weight_decay=decoupled_weight_decay,
-            eps_mode=eps_mode,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, adamax, **given(locals()))

@@ -9,7 +9,7 @@ import numpy as np
 
 from microgradopt.engine.ops.elementwise import sqrt
 from microgradopt.optim.adam import root_of
-from microgradopt.optim.optimizer import Optimizer
+from microgradopt.optim.optimizer import Optimizer, given
 from microgradopt.optim.options import Exclusion, check_choice
 from microgradopt.optim.sgd import downhill
 from microgradopt.optim.transforms import (
@@ -172,20 +172,7 @@ class Adagrad(Optimizer):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            adagrad,
-            lr=lr,
-            lr_decay=lr_decay,
-            weight_decay=weight_decay,
-            initial_accumulator_value=initial_accumulator_value,
-            eps=eps,
-            maximize=maximize,
-            decoupled_weight_decay=decoupled_weight_decay,
-            eps_mode=eps_mode,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, adagrad, **given(locals()))
 
 
 class Adadelta(Optimizer):
@@ -233,15 +220,4 @@ class Adadelta(Optimizer):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            adadelta,
-            lr=lr,
-            rho=rho,
-            eps=eps,
-            weight_decay=weight_decay,
-            maximize=maximize,
-            decoupled_weight_decay=decoupled_weight_decay,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, adadelta, **given(locals()))

@@ -18,6 +18,15 @@ from microgradopt.optim.transforms import State, Transform
 Move: TypeAlias = Callable[[], None]  # makes a step that has been computed
 
 
+def made_whole(change: Callable[[], None]) -> None:
+    """Make a change that may be made twice; Ctrl-C in the middle waits until it is complete."""
+    try:
+        change()
+    except BaseException:
+        change()
+        raise
+
+
 class Group:
     """Parameters by name, their options, and the state of the transform that options make."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from microgradopt.engine.norms import norm
 from microgradopt.engine.ops.elementwise import equal, logical_or, minimum, where
 from microgradopt.optim.adam import scale_by_adam
-from microgradopt.optim.optimizer import Optimizer
+from microgradopt.optim.optimizer import Optimizer, given
 from microgradopt.optim.options import Exclusion
 from microgradopt.optim.sgd import ascent, decay, momentum
 from microgradopt.optim.signs import falling
@@ -168,20 +168,7 @@ class LAMB(Optimizer):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            lamb,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            bias_correction=bias_correction,
-            always_adapt=always_adapt,
-            max_ratio=max_ratio,
-            maximize=maximize,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, lamb, **given(locals()))
 
 
 class LARS(Optimizer):
@@ -239,19 +226,4 @@ class LARS(Optimizer):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            lars,
-            lr=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            nesterov=nesterov,
-            trust_coefficient=trust_coefficient,
-            eps=eps,
-            joint_norm=joint_norm,
-            always_adapt=always_adapt,
-            max_ratio=max_ratio,
-            maximize=maximize,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, lars, **given(locals()))

@@ -13,8 +13,8 @@ from microgradopt.engine.norms import norm
 from microgradopt.engine.ops.elementwise import maximum
 from microgradopt.engine.ops.shapes import transpose
 from microgradopt.errors import ShapeError, UsageError
-from microgradopt.optim.optimizer import Optimizer
-from microgradopt.optim.options import by_name, check_choice, check_group
+from microgradopt.optim.optimizer import Optimizer, given
+from microgradopt.optim.options import check_choice
 from microgradopt.optim.sgd import downhill
 from microgradopt.optim.signs import falling
 from microgradopt.optim.transforms import (
@@ -198,25 +198,8 @@ class Muon(Optimizer):
         *,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            muon,
-            lr=lr,
-            weight_decay=weight_decay,
-            momentum=momentum,
-            nesterov=nesterov,
-            ns_coefficients=ns_coefficients,
-            eps=eps,
-            ns_steps=ns_steps,
-            adjust_lr_fn=adjust_lr_fn,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, muon, **given(locals()))
 
-    def add_param_group(self, group: dict[str, Any]) -> None:
-        """Add matrices; see :meth:`Optimizer.add_param_group`."""
-        check_group(type(self).__name__, group)
-        given = group["params"]
-        entries = [given] if isinstance(given, Node) else list(given)
-        for name, p in by_name(entries, type(self).__name__, self.params).items():
-            _check_matrix(f"the parameter {name!r}", np.shape(p.data))
-        super().add_param_group({**group, "params": entries})
+    def check_parameter(self, name: str, p: Node) -> None:
+        """Refuse what is no matrix."""
+        _check_matrix(f"the parameter {name!r}", np.shape(p.data))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from microgradopt.optim.adam import EPS_MODES, averages, root_of
-from microgradopt.optim.optimizer import Optimizer
+from microgradopt.optim.optimizer import Optimizer, given
 from microgradopt.optim.options import Exclusion, check_choice
 from microgradopt.optim.sgd import downhill
 from microgradopt.optim.transforms import Hyper, Transform, transform_of, zeros_like
@@ -230,21 +230,7 @@ class NAdam(Optimizer):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            nadam,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            momentum_decay=momentum_decay,
-            decoupled_weight_decay=decoupled_weight_decay,
-            maximize=maximize,
-            momentum_warmup=momentum_warmup,
-            eps_mode=eps_mode,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, nadam, **given(locals()))
 
 
 class RAdam(Optimizer):
@@ -295,18 +281,4 @@ class RAdam(Optimizer):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            radam,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            decoupled_weight_decay=decoupled_weight_decay,
-            maximize=maximize,
-            threshold=threshold,
-            nesterov=nesterov,
-            eps_mode=eps_mode,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, radam, **given(locals()))

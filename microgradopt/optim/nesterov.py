@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from microgradopt.optim.optimizer import Optimizer
+from microgradopt.optim.optimizer import Optimizer, given
 from microgradopt.optim.options import Exclusion
 from microgradopt.optim.sgd import ascent
 from microgradopt.optim.transforms import Hyper, Transform, chain, transform_of, zeros_like
@@ -93,13 +93,4 @@ class Nesterov(Optimizer):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            nesterov,
-            lr=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            maximize=maximize,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, nesterov, **given(locals()))

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from microgradopt.engine.graph import Node
 from microgradopt.engine.structure import map_structure
 from microgradopt.errors import NonFiniteError, UsageError
-from microgradopt.optim.groups import Group
+from microgradopt.optim.groups import Group, made_whole
 from microgradopt.optim.options import (
     Exclusion,
     as_groups,
@@ -31,6 +31,11 @@ from microgradopt.optim.saving import (
 )
 from microgradopt.optim.transforms import State, Transform
 from microgradopt.optim.wrappers import partition
+
+
+def given(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The options that a constructor was called with, from its ``locals()`` at the start."""
+    return {k: v for k, v in arguments.items() if k not in ("self", "params", "__class__")}
 
 
 class Optimizer:
@@ -126,11 +131,16 @@ class Optimizer:
         own = {k: v for k, v in group.items() if k not in ("params", "names")}
         check_names(user, {**self.defaults, **own}, self.defaults)
         nodes = by_name(group["params"], user, self.params)
+        for name, p in nodes.items():
+            self.check_parameter(name, p)
         options = {**self.defaults, **own}
         new = [Group(part, o) for part, o in by_decay(user, nodes, options, self.no_decay)]
         for made in new:
             made.use(self._made(made.settings()), made.settings())
         self._groups += new
+
+    def check_parameter(self, name: str, p: Node) -> None:
+        """Refuse a parameter of a form that the rule cannot take; subclasses say which."""
 
     def _made(self, settings: dict[str, Any]) -> Transform:
         """The transform that options make."""
@@ -181,11 +191,7 @@ class Optimizer:
                 move()
             self.steps = step
 
-        try:
-            finish()
-        except BaseException:  # Ctrl-C between two parameters: the step is made whole
-            finish()
-            raise
+        made_whole(finish)
         return loss
 
     @contextmanager
@@ -199,13 +205,17 @@ class Optimizer:
                 "backward() and returns it"
             )
         before = [(p, p._raw) for p, _ in points]
+
+        def go_back() -> None:
+            for p, x in before:
+                p.assign(x)
+
         try:
             for p, x in points:
                 p.assign(x)
             yield
         finally:
-            for p, x in before:
-                p.assign(x)
+            made_whole(go_back)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a later run needs to go on bit for bit: nested dicts of arrays and numbers.
@@ -251,11 +261,15 @@ class Optimizer:
             form = transform.init(group.data())
             own = check_state(user, saved["state"], form, f"groups.{i}.state")
             new.append((group, settings, transform, own))
-        for schedule, memory in memories:
-            schedule.load_state_dict(memory)
-        for group, settings, transform, own in new:
-            group.restore(settings, transform, own)
-        self.steps, self.skipped = state["steps"], state["skipped"]
+
+        def go_on() -> None:
+            for schedule, memory in memories:
+                schedule.load_state_dict(memory)
+            for group, settings, transform, own in new:
+                group.restore(settings, transform, own)
+            self.steps, self.skipped = state["steps"], state["skipped"]
+
+        made_whole(go_on)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

@@ -10,7 +10,7 @@ from microgradopt.engine.ops import shapes
 from microgradopt.engine.ops.elementwise import absolute, maximum, minimum, sqrt
 from microgradopt.engine.ops.shapes import astype
 from microgradopt.errors import UsageError
-from microgradopt.optim.optimizer import Optimizer
+from microgradopt.optim.optimizer import Optimizer, given
 from microgradopt.optim.options import Exclusion
 from microgradopt.optim.sgd import ascent, decay
 from microgradopt.optim.transforms import (
@@ -237,21 +237,4 @@ class Prodigy(Optimizer):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            prodigy,
-            lr=lr,
-            betas=betas,
-            beta3=beta3,
-            eps=eps,
-            weight_decay=weight_decay,
-            decouple=decouple,
-            use_bias_correction=use_bias_correction,
-            safeguard_warmup=safeguard_warmup,
-            d0=d0,
-            d_coef=d_coef,
-            growth_rate=growth_rate,
-            maximize=maximize,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, prodigy, **given(locals()))

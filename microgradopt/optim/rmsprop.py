@@ -9,7 +9,7 @@ from microgradopt.engine.ops.elementwise import maximum
 from microgradopt.errors import UsageError
 from microgradopt.optim.adam import root_of
 from microgradopt.optim.adaptive import EPS_MODES, filled
-from microgradopt.optim.optimizer import Optimizer
+from microgradopt.optim.optimizer import Optimizer, given
 from microgradopt.optim.options import Exclusion, check_choice
 from microgradopt.optim.sgd import ascent, decay, downhill, momentum
 from microgradopt.optim.transforms import (
@@ -208,22 +208,4 @@ class RMSprop(Optimizer):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            rmsprop,
-            lr=lr,
-            alpha=alpha,
-            eps=eps,
-            weight_decay=weight_decay,
-            momentum=momentum,
-            centered=centered,
-            maximize=maximize,
-            nesterov=nesterov,
-            lr_in_velocity=lr_in_velocity,
-            decoupled_weight_decay=decoupled_weight_decay,
-            bias_correction=bias_correction,
-            initial_accumulator_value=initial_accumulator_value,
-            eps_mode=eps_mode,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, rmsprop, **given(locals()))

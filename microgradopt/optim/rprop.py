@@ -8,7 +8,7 @@ from typing import Any
 from microgradopt.engine.composites import clip
 from microgradopt.engine.ops.elementwise import greater, less, sign, where
 from microgradopt.errors import UsageError
-from microgradopt.optim.optimizer import Optimizer
+from microgradopt.optim.optimizer import Optimizer, given
 from microgradopt.optim.sgd import ascent
 from microgradopt.optim.transforms import Hyper, Transform, chain, scale, transform_of, zeros_like
 
@@ -116,12 +116,4 @@ class Rprop(Optimizer):
         maximize: bool = False,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            rprop,
-            lr=lr,
-            etas=etas,
-            step_sizes=step_sizes,
-            maximize=maximize,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, rprop, **given(locals()))

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from microgradopt.errors import UsageError
-from microgradopt.optim.optimizer import Optimizer
+from microgradopt.optim.groups import made_whole
+from microgradopt.optim.optimizer import Optimizer, given
 from microgradopt.optim.options import Exclusion
 from microgradopt.optim.rmsprop import scale_by_rms
 from microgradopt.optim.sgd import ascent, decay
@@ -92,14 +93,12 @@ class ScheduleFree(Optimizer):
     def train(self) -> None:
         """Set the parameters to y, to go on with steps; they start there."""
         if not self.training:
-            self._exchange()
-        self.training = True
+            self._exchange(training=True)
 
     def eval(self) -> None:
         """Set the parameters to their averages x, to evaluate or save the model."""
         if self.training:
-            self._exchange()
-        self.training = False
+            self._exchange(training=False)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step; see :meth:`Optimizer.step`.
@@ -114,17 +113,28 @@ class ScheduleFree(Optimizer):
             )
         return super().step(closure)
 
-    def _exchange(self) -> None:
+    def _exchange(self, training: bool) -> None:
         """Exchange the parameters, y or x, with the state's other of the two."""
+        states, others = [], []
         for group in self._groups:
-            state = group.state()
+            states.append(group.state())
             for name, p in group.nodes.items():
-                own = state[name][NAME]
+                own = states[-1][name][NAME]
                 if own["step"]:  # else all three are where the parameter is
-                    here = np.array(p.data)
-                    p.data = own["other"]
-                    state[name] = {**state[name], NAME: {**own, "other": here}}
-            group.set_state(state)
+                    others.append((p, own["other"]))
+                    states[-1][name] = {
+                        **states[-1][name],
+                        NAME: {**own, "other": np.array(p.data)},
+                    }
+
+        def change() -> None:
+            for p, other in others:
+                p.data = other
+            for group, state in zip(self._groups, states):
+                group.set_state(state)
+            self.training = training
+
+        made_whole(change)
 
     def state_dict(self) -> dict[str, Any]:
         """As :meth:`Optimizer.state_dict`, and whether the parameters are y or x."""
@@ -228,19 +238,7 @@ class SGDScheduleFree(ScheduleFree):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            schedule_free_sgd,
-            lr=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            warmup_steps=warmup_steps,
-            r=r,
-            weight_lr_power=weight_lr_power,
-            maximize=maximize,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, schedule_free_sgd, **given(locals()))
 
 
 class AdamWScheduleFree(ScheduleFree):
@@ -297,17 +295,4 @@ class AdamWScheduleFree(ScheduleFree):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            schedule_free_adamw,
-            lr=lr,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-            warmup_steps=warmup_steps,
-            r=r,
-            weight_lr_power=weight_lr_power,
-            maximize=maximize,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, schedule_free_adamw, **given(locals()))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from microgradopt.errors import UsageError
-from microgradopt.optim.optimizer import Optimizer
+from microgradopt.optim.optimizer import Optimizer, given
 from microgradopt.optim.options import Exclusion
 from microgradopt.optim.transforms import (
     Hyper,
@@ -142,16 +142,4 @@ class SGD(Optimizer):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            descent,
-            lr=lr,
-            momentum=momentum,
-            dampening=dampening,
-            weight_decay=weight_decay,
-            nesterov=nesterov,
-            maximize=maximize,
-            lr_in_velocity=lr_in_velocity,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, descent, **given(locals()))

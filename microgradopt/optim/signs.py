@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from microgradopt.engine.ops.elementwise import sign
-from microgradopt.optim.optimizer import Optimizer
+from microgradopt.optim.optimizer import Optimizer, given
 from microgradopt.optim.options import Exclusion
 from microgradopt.optim.sgd import downhill
 from microgradopt.optim.transforms import (
@@ -100,16 +100,7 @@ class SignSGD(Optimizer):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            sign_descent,
-            lr=lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            maximize=maximize,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, sign_descent, **given(locals()))
 
 
 class Lion(Optimizer):
@@ -151,13 +142,4 @@ class Lion(Optimizer):
         no_decay: Exclusion = None,
         nonfinite: str = "raise",
     ) -> None:
-        super().__init__(
-            params,
-            lion,
-            lr=lr,
-            betas=betas,
-            weight_decay=weight_decay,
-            maximize=maximize,
-            no_decay=no_decay,
-            nonfinite=nonfinite,
-        )
+        super().__init__(params, lion, **given(locals()))

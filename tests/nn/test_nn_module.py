@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from microgradopt import Tensor, Value, nn
-from microgradopt.errors import StateError, UsageError
-from microgradopt.nn.module import Buffer
+from microgradopt.errors import DTypeError, MicrogradoptError, StateError, UsageError
+from microgradopt.nn.states import Buffer
 
 
 class Bag(nn.Module):
@@ -185,7 +185,9 @@ class Whole(nn.Module):
         self.b = [Value(float(seed))]
         self.narrow = Tensor(np.float32([seed]), dtype=np.float32)
         self.running = Buffer(np.full(2, seed, float))
-        self.constant = Tensor([9.0], requires_grad=False)
+        self.count = Buffer(np.array(seed))
+        self.constant = Tensor([9.0 + seed], requires_grad=False)
+        self.result = self.w * 2.0
         self.again = {"w": self.w, "rng": self.rng}
 
     def forward(self, x):
@@ -195,14 +197,14 @@ class Whole(nn.Module):
 def test_a_state_has_everything_once_and_is_a_copy():
     module = Whole()
     state = module.state_dict()
-    assert list(state) == ["rng", "w", "b.0", "narrow", "running"]
+    assert list(state) == ["rng", "w", "b.0", "narrow", "running", "count", "constant"]
     assert state["rng"]["bit_generator"] == "PCG64"
     state["w"][...] = 7.0
     state["rng"]["state"]["state"] = 1
     assert not (module.w.data == 7.0).any()
     assert module.rng.bit_generator.state["state"]["state"] != 1
-    assert [name for name, _ in module.named_buffers()] == ["running"]
-    assert module.buffers() == [module.running]
+    assert [name for name, _ in module.named_buffers()] == ["running", "count"]
+    assert module.buffers() == [module.running, module.count]
 
 
 def test_a_state_makes_another_module_the_same():
@@ -221,6 +223,7 @@ def test_a_wrong_state_is_refused_with_all_that_differs_and_changes_nothing():
     state = Whole(0).state_dict()
     del state["b.0"]
     state |= {"more": 1.0, "w": np.zeros((3, 2)), "narrow": np.zeros(1), "running": 2.0}
+    state["count"] = np.zeros(())
     state["rng"] = {"bit_generator": "MT19937"}
     with pytest.raises(StateError) as caught:
         module.load_state_dict(state)
@@ -230,6 +233,7 @@ def test_a_wrong_state_is_refused_with_all_that_differs_and_changes_nothing():
         "w is float64 of shape (2, 3) here, float64 of shape (3, 2) in the state",
         "narrow is float32 of shape (1,) here, float64 of shape (1,) in the state",
         "running is float64 of shape (2,) here, float in the state",
+        "count is int64 of shape () here, float64 of shape () in the state",
         "rng does not fit: a PCG64 generator cannot take the state of 'MT19937'",
     ]:
         assert f"\n  {line}" in str(caught.value)
@@ -263,14 +267,30 @@ def test_frozen_parameters_stay_in_the_state_and_come_back():
     assert len(net.unfreeze().parameters()) == 4
 
 
-def test_unfreezing_leaves_buffers_and_constants_alone():
-    module = Whole().freeze().unfreeze()
+@pytest.mark.parametrize("frozen", [True, False])
+def test_requires_grad_set_by_hand_is_what_freeze_sets(frozen):
+    net, other = nn.MLP(2, [4, 3], rng=0), nn.MLP(2, [4, 3], rng=1)
+    for x in (net, other):
+        x[0].weight.requires_grad = False
+    assert list(net.state_dict()) == [f"layers.{i}.{k}" for i in (0, 2) for k in ("weight", "bias")]
+    assert len(net.parameters()) == 3
+    other.load_state_dict(net.state_dict())
+    np.testing.assert_array_equal(other[0].weight.data, net[0].weight.data)
+    assert net.summary((5, 2)).trainable == 27 - 8
+    (net.freeze if frozen else net.unfreeze)("layers.0")
+    assert net[0].weight.requires_grad is not frozen
+
+
+def test_unfreezing_trains_constants_but_no_buffer():
+    module = Whole().unfreeze()
+    assert module.constant.requires_grad
     assert not module.running.requires_grad
-    assert not module.constant.requires_grad
-    assert len(module.parameters()) == 3
-    for name in ("running", "constant", "nothing", "rng"):
-        with pytest.raises(UsageError, match=f"named '{name}'; its parameters are w, b.0, narrow"):
-            module.freeze(name)
+    assert len(module.parameters()) == 4
+    names = "w, b.0, narrow, constant"
+    for name in ("running", "count", "nothing", "rng", "result", "b.1", "b.0.x"):
+        with pytest.raises(UsageError, match=f"named '{name}'; its parameters are {names}"):
+            module.freeze("w", name)
+    assert len(module.parameters()) == 4
 
 
 def test_a_shared_parameter_is_frozen_in_every_module_that_has_it():
@@ -280,6 +300,69 @@ def test_a_shared_parameter_is_frozen_in_every_module_that_has_it():
     bag.unfreeze()
     assert w.requires_grad
     assert bag.b.parameters() == [w]
+
+
+@pytest.mark.parametrize("name", ["first", "deep", "deep.x", "deep.x.0", "deep.x.0.a.b", "child"])
+def test_every_name_of_a_shared_parameter_freezes_it(name):
+    w = Tensor([1.0])
+    bag = Bag(first=w, deep={"x": [Bag(**{"a.b": w})]}, child=Bag())
+    bag.child.parent = bag  # so that there are names without end
+    assert bag.freeze(name).parameters() == []
+    assert bag.unfreeze(f"child.parent.{name}").parameters() == [w]
+    assert list(bag.state_dict()) == ["first"]
+
+
+def test_names_of_any_depth_can_be_frozen():
+    bag = Bag(w=Value(0.0))
+    for _ in range(3000):
+        bag = Bag(inner=bag)
+    assert bag.freeze("inner." * 3000 + "w").parameters() == []
+
+
+# Buffers
+
+
+@pytest.mark.parametrize("data", [np.zeros(3, int), np.array(7, np.uint8), np.array([True, False])])
+def test_a_buffer_keeps_whole_numbers_and_truth_values(data):
+    buffer = Buffer(data)
+    assert (buffer.dtype, buffer.shape) == (data.dtype, data.shape)
+    assert not np.shares_memory(buffer.data, data)
+    for twin in (copy.deepcopy(buffer), pickle.loads(pickle.dumps(buffer)), buffer.detach()):
+        assert type(twin) is Buffer
+        np.testing.assert_array_equal(twin.data, data)
+        assert twin.dtype == data.dtype
+
+
+def test_a_buffer_of_floats_is_a_tensor_that_is_not_trained():
+    assert Buffer(np.float32([1.0])).dtype == np.float32
+    assert Buffer([1, 2]).dtype == Buffer(3).dtype == np.float64
+    assert Buffer([1, 2], dtype=np.int32).dtype == np.int32
+    with pytest.raises(DTypeError, match="cannot be differentiated"):
+        Tensor(np.zeros(3, int))
+
+
+def test_a_buffer_takes_only_what_its_dtype_can_hold():
+    count, mask = Buffer(np.array(250, np.uint8)), Buffer(np.array([True, False]))
+    count.data = count.data + 1
+    mask.data = [0, 1]
+    assert (count.data, count.dtype) == (251, np.uint8)
+    np.testing.assert_array_equal(mask.data, [False, True])
+    for buffer, wrong in ((count, -1), (count, 300), (count, 1.0), (mask, [0, 2]), (mask, [0.0, 1.0])):
+        before = buffer.data
+        with pytest.raises(DTypeError, match=rf"dtype {buffer.dtype} cannot hold .* dtype"):
+            buffer.data = wrong
+        assert buffer.data is before
+    for wrong in ([[1], [2, 3]], Value(1.0), [Value(1.0)], np.ma.masked_array([1, 2])):
+        with pytest.raises(MicrogradoptError):
+            Buffer(wrong, dtype=int)
+
+
+def test_a_buffer_never_requires_a_gradient():
+    buffer = Buffer([1.0])
+    buffer.requires_grad = False
+    with pytest.raises(UsageError, match="a Buffer is never trained"):
+        buffer.requires_grad = True
+    assert not buffer.requires_grad
 
 
 # Hooks

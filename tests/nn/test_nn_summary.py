@@ -11,7 +11,7 @@ import pytest
 import microgradopt as mg
 from microgradopt import nn
 from microgradopt.errors import ShapeError, UsageError
-from microgradopt.nn.module import Buffer
+from microgradopt.nn.states import Buffer
 
 
 class Noisy(nn.Module):
