@@ -18,7 +18,7 @@ from microgradopt.errors import ShapeError, UsageError
 from microgradopt.nn.arguments import call_of, count, operand, per_axis, told
 from microgradopt.nn.init import Initialiser, normal
 from microgradopt.nn.module import Module, Sample
-from microgradopt.nn.weights import weight_and_bias
+from microgradopt.nn.weights import weight_and_bias, with_bias
 from microgradopt.randomness import RandomSource
 
 AXES = {1: "length", 2: "height, width"}
@@ -36,9 +36,7 @@ def _upright(bias: Any, axes: int) -> Any:
 
 
 def _biased(x: Any, weight: Any, bias: Any, **how: Any) -> Any:
-    out = rows.convolution(x, weight, **how)
-    out += _upright(bias, weight.ndim - 2)
-    return out
+    return with_bias(rows.convolution(x, weight, **how), _upright(bias, weight.ndim - 2))
 
 
 def _sample(rng: Any) -> list[Any]:

@@ -16,14 +16,12 @@ from microgradopt.errors import DTypeError, ShapeError
 from microgradopt.nn.arguments import count, operand, sizes
 from microgradopt.nn.init import Initialiser, normal
 from microgradopt.nn.module import Module, Sample
-from microgradopt.nn.weights import weight_and_bias
+from microgradopt.nn.weights import weight_and_bias, with_bias
 from microgradopt.randomness import RandomSource, as_generator
 
 
 def _affine(x: Any, weight: Any, bias: Any) -> Any:
-    out = np.matmul(x, weight.T)
-    out += bias
-    return out
+    return with_bias(np.matmul(x, weight.T), bias)
 
 
 def _rows(x: Any) -> Any:
@@ -196,7 +194,8 @@ class MLP(Sequential):
     Args:
         nin: inputs.
         nouts: the sizes of the layers, the last being the number of outputs.
-        activation: after every layer but the last.
+        activation: after every layer but the last; the same one each time, so that a layer such as
+            ``nn.PReLU()`` has one slope for all of them.
         final: after the last; nothing when None.
         init, rng, dtype: as in :class:`Linear`.
     """

@@ -144,7 +144,7 @@ def _sent(before: Any, weight: Array, bias: Array | None) -> Any:
 def _run(
     x: Array, start: Array, weight: Array, bias: Array | None = None, *, cell: Cell
 ) -> tuple[Array, list[Arrays]]:
-    dtype = np.result_type(x, start, weight)
+    dtype = np.result_type(x, start, weight, *(() if bias is None else (bias,)))
     out = np.empty((len(x), *start.shape), dtype)
     saved = []
     before = start

@@ -11,6 +11,7 @@ from microgradopt.engine.graph import Array
 from microgradopt.engine.ops.elementwise import sqrt
 from microgradopt.engine.reductions import mean
 from microgradopt.engine.rules import Fused, unbroadcast
+from microgradopt.nn.weights import with_bias
 
 Axes = tuple[int, ...]
 
@@ -43,9 +44,7 @@ def _normalise(
     scale = 1.0 / np.sqrt(spread + eps)
     standard *= scale
     out = standard if weight is None else standard * weight
-    if bias is not None:
-        out += bias
-    return out, (standard, scale)
+    return (out if bias is None else with_bias(out, bias)), (standard, scale)
 
 
 def _pull_normalised(

@@ -1,4 +1,4 @@
-"""The weights and the bias that a layer starts with."""
+"""The weights and the bias that a layer starts with, and how a kernel adds the latter."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -51,3 +51,11 @@ def weight_and_bias(
     bound = 0.0 if init else 1.0 / np.sqrt(initialisers.fans(size)[0])
     start = initialisers.uniform((outs,), rng, dtype, bound=bound)
     return weight, Tensor(start, name="bias")
+
+
+def with_bias(out: Any, bias: Any) -> Any:
+    """``out + bias`` of arrays, in the place of ``out`` where that can hold it."""
+    if not np.can_cast(bias.dtype, out.dtype):
+        return out + bias
+    out += bias
+    return out

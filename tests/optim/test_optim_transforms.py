@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -396,3 +398,35 @@ def test_momentum_may_be_turned_on_by_hand():
     with pytest.raises(UsageError, match="SGD: momentum must be finite, at least 0; got -1"):
         optimizer.step()
     assert p.data is before
+
+
+def test_numpys_numbers_among_the_options_are_saved_as_numbers():
+    optimizer = optim.SGD([Tensor([1.0])], lr=np.float32(0.5), momentum=np.float64(0.25))
+    options = optimizer.state_dict()["groups"][0]["options"]
+    assert (options["lr"], type(options["lr"]), type(options["momentum"])) == (0.5, float, float)
+
+
+def test_a_state_from_before_the_start_is_refused():
+    optimizer = optim.SGD([Tensor([1.0])])
+    with pytest.raises(UsageError, match="steps below 0: -1"):
+        optimizer.load_state_dict({**optimizer.state_dict(), "steps": -1})
+
+
+def test_what_does_not_exist_is_said_so():
+    with pytest.raises(AttributeError, match="has no attribute 'Adamm'"):
+        optim.Adamm
+    assert {"presets", "schedules", "Adam"} <= set(dir(optim))
+
+
+def test_a_rule_that_keeps_no_decay_apart_needs_decay():
+    with pytest.raises(UsageError, match="Optimizer has no weight_decay to leave out"):
+        optim.Optimizer([Tensor([1.0])], chain(), no_decay="biases_and_norms")
+
+
+def test_an_optimizer_of_a_whole_chain_can_be_copied():
+    optimizer = optim.Optimizer([Tensor([1.0], name="p")], chain(momentum(0.5), scale(-0.1)))
+    other = copy.deepcopy(optimizer)
+    for each in (optimizer, other):
+        each.params["p"].grad = np.ones(1)
+        each.step()
+    np.testing.assert_array_equal(optimizer.params["p"].data, other.params["p"].data)

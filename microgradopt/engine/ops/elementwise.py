@@ -33,7 +33,7 @@ ANY = (-4.0, 3.0)
 POSITIVE = (0.02, 7.0)
 
 
-def _row(name: str, scalar: Any, array: Any, *partials: Any, **declared: Any) -> Elementwise:
+def row(name: str, scalar: Any, array: Any, *partials: Any, **declared: Any) -> Elementwise:
     return Elementwise(name, scalar=scalar, array=array, partials=partials, **declared)
 
 
@@ -60,41 +60,41 @@ isfinite = _plain("isfinite", math.isfinite, np.isfinite)
 
 # Arithmetic
 
-add: Elementwise = _row(
+add: Elementwise = row(
     "add", operator.add, np.add,
     1.0,
     1.0,
     symbol="+", sample=(ANY, ANY), doc="x + y",
 )  # fmt: skip
-subtract: Elementwise = _row(
+subtract: Elementwise = row(
     "subtract", operator.sub, np.subtract,
     1.0,
     -1.0,
     symbol="−", sample=(ANY, ANY), doc="x − y",
 )  # fmt: skip
-multiply: Elementwise = _row(
+multiply: Elementwise = row(
     "multiply", operator.mul, np.multiply,
     lambda out, x, y: y,
     lambda out, x, y: x,
     symbol="×", sample=(ANY, ANY), doc="x · y, entry by entry",
 )  # fmt: skip
-divide: Elementwise = _row(
+divide: Elementwise = row(
     "divide", operator.truediv, np.divide,
     lambda out, x, y: 1.0 / y,
     lambda out, x, y: -out / y,
     symbol="÷", sample=(ANY, POSITIVE), doc="x / y; division by zero gives ±inf or NaN",
 )  # fmt: skip
-negative: Elementwise = _row(
+negative: Elementwise = row(
     "negative", operator.neg, np.negative,
     -1.0,
     symbol="−", sample=(ANY,), doc="−x",
 )  # fmt: skip
-square: Elementwise = _row(
+square: Elementwise = row(
     "square", lambda x: x * x, np.square,
     lambda out, x: 2.0 * x,
     symbol="x²", sample=(ANY,), doc="x²",
 )  # fmt: skip
-power: Elementwise = _row(
+power: Elementwise = row(
     "power", math.pow, np.power,
     lambda out, x, y: power_slope(x, y),
     lambda out, x, y: out
@@ -141,7 +141,7 @@ def _power_curve(out: Any, x: Any, y: Any) -> Any:
     return where(low, (y - 1.0) * out, y * power_slope(x, y - 1.0)) / where(low, x, 1.0)
 
 
-power_slope: Elementwise = _row(
+power_slope: Elementwise = row(
     "power_slope", _power_slope_of_float, _power_slope_of_array,
     _power_curve,
     lambda out, x, y: _lowered(x, y)
@@ -151,42 +151,42 @@ power_slope: Elementwise = _row(
 
 # Exponentials and logarithms
 
-exp: Elementwise = _row(
+exp: Elementwise = row(
     "exp", math.exp, np.exp,
     lambda out, x: out,
     sample=(ANY,), doc="eˣ",
 )  # fmt: skip
-exp2: Elementwise = _row(
+exp2: Elementwise = row(
     "exp2", math.exp2, np.exp2,
     lambda out, x: LN2 * out,
     sample=(ANY,), doc="2ˣ",
 )  # fmt: skip
-expm1: Elementwise = _row(
+expm1: Elementwise = row(
     "expm1", math.expm1, np.expm1,
     lambda out, x: exp(x),
     sample=(ANY,), doc="eˣ − 1, precise near 0",
 )  # fmt: skip
-log: Elementwise = _row(
+log: Elementwise = row(
     "log", math.log, np.log,
     lambda out, x: 1.0 / x,
     sample=(POSITIVE,), doc="The natural logarithm; −inf at 0, NaN below",
 )  # fmt: skip
-log2: Elementwise = _row(
+log2: Elementwise = row(
     "log2", math.log2, np.log2,
     lambda out, x: LOG2_E / x,
     sample=(POSITIVE,), doc="The logarithm to base 2",
 )  # fmt: skip
-log10: Elementwise = _row(
+log10: Elementwise = row(
     "log10", math.log10, np.log10,
     lambda out, x: LOG10_E / x,
     sample=(POSITIVE,), doc="The logarithm to base 10",
 )  # fmt: skip
-log1p: Elementwise = _row(
+log1p: Elementwise = row(
     "log1p", math.log1p, np.log1p,
     lambda out, x: 1.0 / (1.0 + x),
     sample=((-0.9, 4.0),), doc="log(1 + x), precise near 0",
 )  # fmt: skip
-logaddexp: Elementwise = _row(
+logaddexp: Elementwise = row(
     "logaddexp",
     lambda x, y: x if x == y and math.isinf(x) else max(x, y) + math.log1p(math.exp(-abs(x - y))),
     np.logaddexp,
@@ -199,7 +199,7 @@ logaddexp: Elementwise = _row(
 # The slope is σ(x − y). An exponential magnifies what x − y loses in rounding: find it, make up.
 
 
-def _share_of_floats(exp: Any, ln: float) -> Any:
+def share_of_floats(exp: Any, ln: float) -> Any:
     """The kernel of bˣ / (bˣ + bʸ) on floats, given the exponential to base b and ln b."""
 
     def share(x: float, y: float) -> float:
@@ -213,7 +213,7 @@ def _share_of_floats(exp: Any, ln: float) -> Any:
     return share
 
 
-def _share_of_arrays(exp: Any, ln: float) -> Any:
+def share_of_arrays(exp: Any, ln: float) -> Any:
     """The same on arrays."""
 
     def share(x: Any, y: Any) -> Any:
@@ -227,8 +227,8 @@ def _share_of_arrays(exp: Any, ln: float) -> Any:
     return share
 
 
-logaddexp_slope: Elementwise = _row(
-    "logaddexp_slope", _share_of_floats(math.exp, 1.0), _share_of_arrays(np.exp, 1.0),
+logaddexp_slope: Elementwise = row(
+    "logaddexp_slope", share_of_floats(math.exp, 1.0), share_of_arrays(np.exp, 1.0),
     lambda out, x, y: out * logaddexp_slope(y, x),
     lambda out, x, y: -out * logaddexp_slope(y, x),
     symbol="softmax", sample=(ANY, ANY), doc="eˣ / (eˣ + eʸ), the derivative of logaddexp",
@@ -237,41 +237,41 @@ logaddexp_slope: Elementwise = _row(
 
 # Roots, absolute values, extremes
 
-sqrt: Elementwise = _row(
+sqrt: Elementwise = row(
     "sqrt", math.sqrt, np.sqrt,
     lambda out, x: 0.5 / out,
     symbol="√", sample=(POSITIVE,), doc="The square root; its derivative at 0 is inf",
 )  # fmt: skip
-cbrt: Elementwise = _row(
+cbrt: Elementwise = row(
     "cbrt", math.cbrt, np.cbrt,
     lambda out, x: (1.0 / 3.0) / (out * out),
     symbol="∛", sample=(ANY,), kinks=lambda x: x, doc="The cube root, of negative numbers too",
 )  # fmt: skip
-absolute: Elementwise = _row(
+absolute: Elementwise = row(
     "absolute", abs, np.absolute,
     lambda out, x: sign(x),
     symbol="|x|", sample=(ANY,), kinks=lambda x: x, doc="|x|; its derivative at 0 is 0",
 )  # fmt: skip
-sign: Elementwise = _row(
+sign: Elementwise = row(
     "sign", lambda x: x if x != x else float((x > 0.0) - (x < 0.0)), np.sign,
     0.0,
     sample=(ANY,), kinks=lambda x: x, doc="−1, 0 or 1; derivative 0 everywhere",
 )  # fmt: skip
-maximum: Elementwise = _row(
+maximum: Elementwise = row(
     "maximum", lambda x, y: x if x > y or x != x else y, np.maximum,
     lambda out, x, y: 0.5 * (x > y) + 0.5 * (x >= y),
     lambda out, x, y: 0.5 * (y > x) + 0.5 * (y >= x),
     symbol="max", sample=(ANY, ANY), kinks=lambda x, y: x - y,
     doc="The larger of x and y; a tie splits the gradient evenly, NaN spreads",
 )  # fmt: skip
-minimum: Elementwise = _row(
+minimum: Elementwise = row(
     "minimum", lambda x, y: x if x < y or x != x else y, np.minimum,
     lambda out, x, y: 0.5 * (x < y) + 0.5 * (x <= y),
     lambda out, x, y: 0.5 * (y < x) + 0.5 * (y <= x),
     symbol="min", sample=(ANY, ANY), kinks=lambda x, y: x - y,
     doc="The smaller of x and y; a tie splits the gradient evenly, NaN spreads",
 )  # fmt: skip
-hypot: Elementwise = _row(
+hypot: Elementwise = row(
     "hypot", math.hypot, np.hypot,
     lambda out, x, y: direction_cosine(x, y),
     lambda out, x, y: direction_cosine(y, x),
@@ -298,7 +298,7 @@ def _cosine_of_array(x: Any, y: Any) -> Any:
     return x * scale / np.where(length == 0.0, 1.0, length)
 
 
-direction_cosine: Elementwise = _row(
+direction_cosine: Elementwise = row(
     "direction_cosine", _cosine_of_float, _cosine_of_array,
     lambda out, x, y: direction_cosine(y, x) * (direction_cosine(y, x) / hypot(x, y)),
     lambda out, x, y: -out * (direction_cosine(y, x) / hypot(x, y)),
@@ -308,83 +308,83 @@ direction_cosine: Elementwise = _row(
 
 # Trigonometric and hyperbolic functions
 
-sin: Elementwise = _row(
+sin: Elementwise = row(
     "sin", math.sin, np.sin,
     lambda out, x: cos(x),
     sample=(ANY,), doc="Sine of radians",
 )  # fmt: skip
-cos: Elementwise = _row(
+cos: Elementwise = row(
     "cos", math.cos, np.cos,
     lambda out, x: -sin(x),
     sample=(ANY,), doc="Cosine of radians",
 )  # fmt: skip
-tan: Elementwise = _row(
+tan: Elementwise = row(
     "tan", math.tan, np.tan,
     lambda out, x: 1.0 + out * out,
     sample=((-1.3, 1.3),), doc="Tangent of radians",
 )  # fmt: skip
-one_minus_square: Elementwise = _row(
+one_minus_square: Elementwise = row(
     "one_minus_square",
     lambda x: (1.0 - x) * (1.0 + x),
     lambda x: (1.0 - x) * (1.0 + x),
     lambda out, x: -2.0 * x,  # that of the product would cancel
     symbol="1 − x²", sample=(ANY,), doc="1 − x², precise near ±1, and its derivative near 0",
 )  # fmt: skip
-arcsin: Elementwise = _row(
+arcsin: Elementwise = row(
     "arcsin", math.asin, np.arcsin,
     lambda out, x: 1.0 / sqrt(one_minus_square(x)),
     sample=((-0.95, 0.95),), doc="The inverse of sin, in radians",
 )  # fmt: skip
-arccos: Elementwise = _row(
+arccos: Elementwise = row(
     "arccos", math.acos, np.arccos,
     lambda out, x: -1.0 / sqrt(one_minus_square(x)),
     sample=((-0.95, 0.95),), doc="The inverse of cos, in radians",
 )  # fmt: skip
-arctan: Elementwise = _row(
+arctan: Elementwise = row(
     "arctan", math.atan, np.arctan,
     lambda out, x: lorentzian(x),
     sample=(ANY,), doc="The inverse of tan, in radians",
 )  # fmt: skip
-lorentzian: Elementwise = _row(
+lorentzian: Elementwise = row(
     "lorentzian",
     lambda x: 1.0 / (1.0 + x * x),
     lambda x: 1.0 / (1.0 + x * x),
     lambda out, x: -2.0 * (x * out) * out,  # in this order, nothing underflows before its time
     symbol="1/(1 + x²)", sample=(ANY,), doc="1 / (1 + x²), the derivative of arctan",
 )  # fmt: skip
-arctan2: Elementwise = _row(
+arctan2: Elementwise = row(
     "arctan2", math.atan2, np.arctan2,
     lambda out, y, x: direction_cosine(x, y) / hypot(x, y),
     lambda out, y, x: -direction_cosine(y, x) / hypot(x, y),
     sample=(ANY, ANY), kinks=lambda y, x: np.where(x < 0.0, y, np.hypot(x, y)),
     doc="The angle of the point (x, y), given y first, in radians",
 )  # fmt: skip
-sinh: Elementwise = _row(
+sinh: Elementwise = row(
     "sinh", math.sinh, np.sinh,
     lambda out, x: cosh(x),
     sample=(ANY,), doc="Hyperbolic sine",
 )  # fmt: skip
-cosh: Elementwise = _row(
+cosh: Elementwise = row(
     "cosh", math.cosh, np.cosh,
     lambda out, x: sinh(x),
     sample=(ANY,), doc="Hyperbolic cosine",
 )  # fmt: skip
-tanh: Elementwise = _row(
+tanh: Elementwise = row(
     "tanh", math.tanh, np.tanh,
     lambda out, x: 4.0 * logistic_density(2.0 * x),
     sample=(ANY,), doc="Hyperbolic tangent",
 )  # fmt: skip
-arcsinh: Elementwise = _row(
+arcsinh: Elementwise = row(
     "arcsinh", math.asinh, np.arcsinh,
     lambda out, x: 1.0 / hypot(x, 1.0),
     sample=(ANY,), doc="The inverse of sinh",
 )  # fmt: skip
-arccosh: Elementwise = _row(
+arccosh: Elementwise = row(
     "arccosh", math.acosh, np.arccosh,
     lambda out, x: 1.0 / (sqrt(x - 1.0) * sqrt(x + 1.0)),
     sample=((1.1, 5.0),), doc="The inverse of cosh, for x ≥ 1",
 )  # fmt: skip
-arctanh: Elementwise = _row(
+arctanh: Elementwise = row(
     "arctanh", math.atanh, np.arctanh,
     lambda out, x: 1.0 / one_minus_square(x),
     sample=((-0.95, 0.95),), doc="The inverse of tanh, for −1 < x < 1",
@@ -393,14 +393,14 @@ arctanh: Elementwise = _row(
 # The logistic family
 
 
-def _sigmoid_of_float(x: float) -> float:
+def sigmoid_of_float(x: float) -> float:
     if x >= 0.0:
         return 1.0 / (1.0 + math.exp(-x))
     e = math.exp(x)
     return e / (1.0 + e)
 
 
-def _sigmoid_of_array(x: Any) -> Any:
+def sigmoid_of_array(x: Any) -> Any:
     e = np.exp(-np.abs(x))
     return np.where(x >= 0.0, 1.0, e) / (1.0 + e)
 
@@ -415,17 +415,17 @@ def _density_of_array(x: Any) -> Any:
     return e / np.square(1.0 + e)
 
 
-sigmoid: Elementwise = _row(
-    "sigmoid", _sigmoid_of_float, _sigmoid_of_array,
+sigmoid: Elementwise = row(
+    "sigmoid", sigmoid_of_float, sigmoid_of_array,
     lambda out, x: logistic_density(x),
     symbol="σ", sample=(ANY,), doc="1 / (1 + e⁻ˣ), precise on both sides",
 )  # fmt: skip
-logistic_density: Elementwise = _row(
+logistic_density: Elementwise = row(
     "logistic_density", _density_of_float, _density_of_array,
     lambda out, x: -out * tanh(0.5 * x),
     symbol="σ′", sample=(ANY,), doc="σ(x)·σ(−x), the derivative of sigmoid, precise far out",
 )  # fmt: skip
-softplus: Elementwise = _row(
+softplus: Elementwise = row(
     "softplus",
     lambda x: max(x, 0.0) + math.log1p(math.exp(-abs(x))),
     lambda x: np.logaddexp(x, 0.0),
@@ -446,12 +446,12 @@ def _where_of_array(condition: Any, x: Any, y: Any) -> Any:
     return np.where(condition, x, y)
 
 
-relu: Elementwise = _row(
+relu: Elementwise = row(
     "relu", lambda x: x if x > 0.0 or x != x else 0.0, _relu_of_array,
     lambda out, x: x > 0.0,
     sample=(ANY,), kinks=lambda x: x, doc="max(x, 0); its derivative at 0 is 0",
 )  # fmt: skip
-where_row: Elementwise = _row(
+where_row: Elementwise = row(
     "where", lambda condition, x, y: x if condition else y, _where_of_array,
     None,
     lambda out, condition, x, y: not_equal(condition, 0.0),

@@ -10,9 +10,9 @@ import numpy as np
 
 from microgradopt.engine.ops.elementwise import (
     ANY,
-    _row,
-    _sigmoid_of_array,
-    _sigmoid_of_float,
+    row,
+    sigmoid_of_array,
+    sigmoid_of_float,
     absolute,
     logistic_density,
     sigmoid,
@@ -20,13 +20,13 @@ from microgradopt.engine.ops.elementwise import (
     square,
     tanh,
 )
+from microgradopt.engine.ops.polynomials import polynomial
 from microgradopt.engine.ops.special import (
-    _far,
+    kept_finite,
     ndtr,
     ndtr_of_array,
     ndtr_of_float,
     normal_density,
-    polynomial,
 )
 from microgradopt.engine.rules import Elementwise
 
@@ -39,11 +39,11 @@ NEVER = -10_000.0  # where every gate is 0
 
 def _gated(name: str, scalar: Any, array: Any, gate: Any, slope: Any, **declared: Any) -> Any:
     """The row x · gate(x): the gate's two kernels, the gate as a function, its derivative."""
-    return _row(
+    return row(
         name,
         lambda x: max(x, NEVER) * scalar(x),
         lambda x: np.maximum(x, NEVER) * array(x),
-        lambda out, x: gate(x) + _far(x) * slope(x),
+        lambda out, x: gate(x) + kept_finite(x) * slope(x),
         sample=(ANY,),
         **declared,
     )
@@ -65,7 +65,7 @@ def _mish_gate_of_array(x: Any) -> Any:
 
 
 silu: Elementwise = _gated(
-    "silu", _sigmoid_of_float, _sigmoid_of_array, sigmoid, logistic_density,
+    "silu", sigmoid_of_float, sigmoid_of_array, sigmoid, logistic_density,
     doc="x·σ(x), also called swish (Elfwing et al. 2018)",
 )  # fmt: skip
 gelu_row: Elementwise = _gated(
@@ -85,7 +85,7 @@ def _softsign_of_array(x: Any) -> Any:
     return x / (1.0 + np.abs(x))
 
 
-softsign: Elementwise = _row(
+softsign: Elementwise = row(
     "softsign",
     lambda x: x / (1.0 + abs(x)) if math.isfinite(x) else float(_softsign_of_array(np.float64(x))),
     _softsign_of_array,
@@ -112,7 +112,7 @@ def _tanhshrink_of_array(x: Any) -> Any:
     )
 
 
-tanhshrink: Elementwise = _row(
+tanhshrink: Elementwise = row(
     "tanhshrink", _tanhshrink_of_float, _tanhshrink_of_array,
     lambda out, x: square(tanh(x)),
     sample=(ANY,), doc="x − tanh(x), precise near 0",

@@ -85,6 +85,16 @@ def correlate(x: Any, y: Any, mode: str = "valid") -> Any:
     return flip(convolve(y, flip(x), mode))
 
 
+def polynomial(coefficients: tuple[float, ...], x: Any) -> Any:
+    """A kernel: Horner's rule for floats and arrays and known coefficients, highest powers first."""
+    first, second, *rest = coefficients
+    total = first * x + second
+    for c in rest:
+        total *= x
+        total += c
+    return total
+
+
 @quietly
 def polyval(p: Any, x: Any) -> Any:
     """A polynomial at ``x``, its coefficients ``p`` with the highest first, by Horner's rule."""

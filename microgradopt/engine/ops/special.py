@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine.ops.elementwise import ANY, _row, maximum, minimum
+from microgradopt.engine.ops.elementwise import ANY, row, maximum, minimum
+from microgradopt.engine.ops.polynomials import polynomial
 from microgradopt.engine.rules import Elementwise
 
 __all__ = [
@@ -36,16 +37,6 @@ ERF_AT_ZERO = (
 )  # fmt: skip
 
 
-def polynomial(coefficients: tuple[float, ...], x: Any) -> Any:
-    """By Horner's rule, of floats and of arrays; highest powers first."""
-    first, second, *rest = coefficients
-    total = first * x + second
-    for c in rest:
-        total *= x
-        total += c
-    return total
-
-
 def _scaled_erfc(y: Any) -> Any:
     """e^(y²)·erfc(y) for 0 ≤ y ≤ 28."""
     u = 2.0 * (y / (y + 3.5)) - 1.0  # loses less than (y − 3.5) / (y + 3.5)
@@ -73,25 +64,25 @@ def _in_double(kernel: Any) -> Any:
 # The density e^(−x²) and that of the standard normal distribution
 
 
-def _far(x: Any) -> Any:
+def kept_finite(x: Any) -> Any:
     """``x``, kept from infinity where what it multiplies is 0."""
     return minimum(maximum(x, -1000.0), 1000.0)
 
 
-bell_curve: Elementwise = _row(
+bell_curve: Elementwise = row(
     "bell_curve",
     lambda x: _bell(math.exp, min(abs(x), 40.0), 1.0),
     _in_double(lambda x: _bell(np.exp, np.minimum(np.abs(x), 40.0), 1.0)),
-    lambda out, x: -2.0 * (_far(x) * out),
+    lambda out, x: -2.0 * (kept_finite(x) * out),
     symbol="e^(−x²)", sample=(ANY,), doc="e^(−x²), precise far out",
 )  # fmt: skip
 
 DENSITY_AT_ZERO = 1.0 / math.sqrt(2.0 * math.pi)
-normal_density: Elementwise = _row(
+normal_density: Elementwise = row(
     "normal_density",
     lambda x: DENSITY_AT_ZERO * _bell(math.exp, min(abs(x), 40.0), 0.5),
     _in_double(lambda x: DENSITY_AT_ZERO * _bell(np.exp, np.minimum(np.abs(x), 40.0), 0.5)),
-    lambda out, x: -_far(x) * out,
+    lambda out, x: -kept_finite(x) * out,
     symbol="φ", sample=(ANY,), doc="e^(−x²/2) / √(2π), the density of the normal distribution",
 )  # fmt: skip
 
@@ -126,17 +117,17 @@ def _ndtr_of_array(x: Any) -> Any:
 ndtr_of_array = _in_double(_ndtr_of_array)
 
 SLOPE_AT_ZERO = 2.0 / math.sqrt(math.pi)
-erf: Elementwise = _row(
+erf: Elementwise = row(
     "erf", math.erf, _in_double(_erf_of_array),
     lambda out, x: SLOPE_AT_ZERO * bell_curve(x),
     sample=(ANY,), doc="The error function, 2/√π ∫₀ˣ e^(−t²) dt; as scipy.special.erf",
 )  # fmt: skip
-erfc: Elementwise = _row(
+erfc: Elementwise = row(
     "erfc", math.erfc, _in_double(_erfc_of_array),
     lambda out, x: -SLOPE_AT_ZERO * bell_curve(x),
     sample=(ANY,), doc="1 − erf(x), precise where that is close to 0; as scipy.special.erfc",
 )  # fmt: skip
-ndtr: Elementwise = _row(
+ndtr: Elementwise = row(
     "ndtr", ndtr_of_float, ndtr_of_array,
     lambda out, x: normal_density(x),
     symbol="Φ", sample=(ANY,),

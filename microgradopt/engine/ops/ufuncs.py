@@ -15,9 +15,9 @@ from microgradopt.engine.ops.elementwise import (
     ANY,
     LN2,
     POSITIVE,
-    _row,
-    _share_of_arrays,
-    _share_of_floats,
+    row,
+    share_of_arrays,
+    share_of_floats,
     absolute,
     cos,
     divide,
@@ -86,19 +86,19 @@ def _to_whole(x: Any, y: Any) -> Any:
     return np.abs(x / y - np.rint(x / y))
 
 
-reciprocal: Elementwise = _row(
+reciprocal: Elementwise = row(
     "reciprocal", lambda x: 1.0 / x, np.reciprocal,
     lambda out, x: -out * out,
     symbol="1/x", sample=(POSITIVE,), doc="1 / x; ±inf at 0",
 )  # fmt: skip
-remainder: Elementwise = _row(
+remainder: Elementwise = row(
     "remainder", lambda x, y: x % y, np.remainder,
     1.0,
     lambda out, x, y: -floor_divide(x, y),
     symbol="mod", sample=(ANY, POSITIVE), kinks=_to_whole,
     doc="x − y·⌊x/y⌋, with the sign of y, as Python's %; at a jump, the slopes beside it",
 )  # fmt: skip
-fmod: Elementwise = _row(
+fmod: Elementwise = row(
     "fmod", math.fmod, np.fmod,
     1.0,
     lambda out, x, y: -rint((x - out) / y),
@@ -123,21 +123,21 @@ def modf(x: Any) -> tuple[Any, Any]:
 # Signs and extremes
 
 fabs = absolute  # NumPy's name for the one that takes no complex numbers
-copysign: Elementwise = _row(
+copysign: Elementwise = row(
     "copysign", math.copysign, np.copysign,
     lambda out, x, y: sign(x) * copysign(1.0, data_of(y)),
     0.0,
     sample=(ANY, ANY), kinks=lambda x, y: np.minimum(np.abs(x), np.abs(y)),
     doc="|x| with the sign of y; its derivative in x is 0 at 0, that in y 0 everywhere",
 )  # fmt: skip
-fmax: Elementwise = _row(
+fmax: Elementwise = row(
     "fmax", lambda x, y: x if x >= y or y != y else y, np.fmax,
     lambda out, x, y: 0.5 * (x > y) + 0.5 * (x >= y) + isnan(y),
     lambda out, x, y: 0.5 * (y > x) + 0.5 * (y >= x) + isnan(x),
     sample=(ANY, ANY), kinks=lambda x, y: x - y,
     doc="The larger of x and y, or the one that is not NaN; a tie splits the gradient evenly",
 )  # fmt: skip
-fmin: Elementwise = _row(
+fmin: Elementwise = row(
     "fmin", lambda x, y: x if x <= y or y != y else y, np.fmin,
     lambda out, x, y: 0.5 * (x < y) + 0.5 * (x <= y) + isnan(y),
     lambda out, x, y: 0.5 * (y < x) + 0.5 * (y <= x) + isnan(x),
@@ -171,7 +171,7 @@ def _double(x: Any) -> Any:
     return as_dtype(x, dtype=np.dtype(np.float64)) if narrow else x
 
 
-logaddexp2: Elementwise = _row(
+logaddexp2: Elementwise = row(
     "logaddexp2",
     lambda x, y: x + 1.0 if x == y else max(x, y) + math.log1p(math.exp2(-abs(x - y))) / LN2,
     np.logaddexp2,
@@ -180,8 +180,8 @@ logaddexp2: Elementwise = _row(
     sample=(ANY, ANY), doc="log₂(2ˣ + 2ʸ) without overflow; equal infinities share the gradient",
 )  # fmt: skip
 
-logaddexp2_slope: Elementwise = _row(
-    "logaddexp2_slope", _share_of_floats(math.exp2, LN2), _share_of_arrays(np.exp2, LN2),
+logaddexp2_slope: Elementwise = row(
+    "logaddexp2_slope", share_of_floats(math.exp2, LN2), share_of_arrays(np.exp2, LN2),
     lambda out, x, y: LN2 * out * logaddexp2_slope(y, x),
     lambda out, x, y: -LN2 * out * logaddexp2_slope(y, x),
     symbol="softmax₂", sample=(ANY, ANY), doc="2ˣ / (2ˣ + 2ʸ), the derivative of logaddexp2",
@@ -209,18 +209,18 @@ def frexp(x: Any) -> tuple[Any, Any]:
     return ldexp(x, -exponent), exponent
 
 
-deg2rad: Elementwise = _row(
+deg2rad: Elementwise = row(
     "deg2rad", lambda x: x * DEGREE, np.deg2rad,
     DEGREE,
     sample=(ANY,), doc="Degrees in radians",
 )  # fmt: skip
-rad2deg: Elementwise = _row(
+rad2deg: Elementwise = row(
     "rad2deg", lambda x: x * (180.0 / math.pi), np.rad2deg,
     180.0 / math.pi,
     sample=(ANY,), doc="Radians in degrees",
 )  # fmt: skip
 radians, degrees = deg2rad, rad2deg  # NumPy has both names
-sinc: Elementwise = _row(
+sinc: Elementwise = row(
     "sinc", lambda x: math.sin(math.pi * x) / (math.pi * x) if x else 1.0, np.sinc,
     lambda out, x: _slope_of_sinc(x),
     sample=(ANY,), doc="sin(πx) / (πx), and 1 at 0",
