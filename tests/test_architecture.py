@@ -40,10 +40,10 @@ INSIDE = {  # within a folder: a file imports only files that come before it
         "tensor", "derive", "packing", "custom", "debug", "__init__",
     ],
     "nn": [
-        "arguments", "states", "summary", "module", "init", "weights", "activations", "layers",
-        "learned", "standardizing", "normalization", "dropout", "recurrences", "recurrent", "attention",
-        "convolution", "pooling", "reshaping", "embedding", "targets", "classification", "losses",
-        "penalties", "scalar", "__init__",
+        "arguments", "batches", "states", "summary", "module", "init", "weights", "activations",
+        "layers", "learned", "standardizing", "normalization", "dropout", "recurrences",
+        "recurrent", "attention", "convolution", "pooling", "reshaping", "embedding", "targets",
+        "classification", "losses", "penalties", "scalar", "__init__",
     ],
     "optim": [
         "transforms", "wrappers", "clipping", "strips", "groups", "options", "saving", "optimizer",

@@ -1,26 +1,53 @@
 """What layers and losses are given, brought into one form or refused."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from microgradopt.engine.graph import Node
+from microgradopt.engine.rules import data_of
 from microgradopt.errors import DTypeError, ShapeError, UsageError
+
+
+def is_integer(n: Any) -> bool:
+    """Whether it is a whole number, of Python's or NumPy's; truth values are none."""
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
+
+
+def integer(user: str, what: str, n: Any) -> int:
+    """A whole number as an int."""
+    if not is_integer(n):
+        raise UsageError(f"{user}: {what} must be an int, got {n!r}")
+    return int(n)
 
 
 def count(user: str, what: str, n: Any) -> int:
     """A number of inputs, outputs or neurons as an int."""
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+    if not is_integer(n) or n < 1:
         raise UsageError(f"{user}: {what} must be an int of at least 1, got {n!r}")
     return int(n)
+
+
+def flag(user: str, what: str, value: Any) -> bool:
+    """True or False, and nothing that merely counts as one of them."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise UsageError(f"{user}: {what} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def one_of(user: str, what: str, value: Any, known: Iterable[str]) -> str:
+    """One of some words."""
+    if not isinstance(value, str) or value not in known:
+        names = ", ".join(f'"{name}"' for name in known)
+        raise UsageError(f"{user}: {what} must be one of {names}; got {value!r}")
+    return value
 
 
 def per_axis(user: str, what: str, value: Any, axes: int, least: int = 1) -> tuple[int, ...]:
     """A whole number for each of some axes, given as one for all or as a sequence."""
     given = value if isinstance(value, (tuple, list)) else (value,) * axes
-    if len(given) != axes or any(
-        isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least for n in given
-    ):
+    if len(given) != axes or any(not is_integer(n) or n < least for n in given):
         each = "" if axes == 1 else f", or {axes} of them"
         raise UsageError(f"{user}: {what} must be an int of at least {least}{each}; got {value!r}")
     return tuple(map(int, given))
@@ -62,6 +89,11 @@ def operand(user: str, x: Any, dtype: Any = np.float64) -> Any:
     if isinstance(x, np.ndarray) and x.dtype.kind != "f":
         return _as_floats(user, x).astype(dtype)
     return x
+
+
+def dtype_of(x: Any) -> np.dtype[Any]:
+    """The dtype of the numbers of a node, an array or a float."""
+    return np.asarray(data_of(x)).dtype
 
 
 def _as_floats(user: str, x: Any) -> Any:

@@ -12,14 +12,15 @@ from microgradopt.engine.composites import softmax
 from microgradopt.engine.graph import Array, Node
 from microgradopt.engine.ops.elementwise import relu, where
 from microgradopt.engine.ops.products import matmul
-from microgradopt.engine.ops.shapes import cut, expand_dims, index, reshape, swapaxes, transpose
+from microgradopt.engine.ops.shapes import cut, index, reshape, swapaxes, transpose
 from microgradopt.engine.quiet import quietly
 from microgradopt.engine.reductions import mean
 from microgradopt.engine.rules import data_of, shape_of as shape
 from microgradopt.engine.tensor import Tensor
 from microgradopt.errors import DTypeError, ShapeError, UsageError
 from microgradopt.nn import init as initialisers
-from microgradopt.nn.arguments import call_of, count, operand
+from microgradopt.nn.arguments import call_of, count, flag, one_of, operand
+from microgradopt.nn.batches import as_batches, as_given
 from microgradopt.nn.dropout import Dropout
 from microgradopt.nn.init import Initialiser, normal
 from microgradopt.nn.layers import Linear, linear
@@ -100,7 +101,19 @@ def scaled_dot_product_attention(
     """
     user = "scaled_dot_product_attention"
     query, key, value = (operand(user, x) for x in (query, key, value))
-    q, k, v = map(shape, (query, key, value))
+    full = _scores_shape(user, *map(shape, (query, key, value)))
+    masks = [] if attn_mask is None else [_left_out(user, attn_mask, full)]
+    if flag(user, "is_causal", is_causal):
+        masks.append(_later(*full[-2:]))
+    if scale is None:
+        scale = shape(query)[-1] ** -0.5
+    return matmul(_weights(query, key, masks, scale), value)
+
+
+def _scores_shape(
+    user: str, q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]
+) -> tuple[int, ...]:
+    """(..., queries, keys) of query, key and value of these shapes."""
     fits = min(map(len, (q, k, v))) >= 2 and q[-1] == k[-1] and k[-2] == v[-2] and q[-1]
     try:
         lead = np.broadcast_shapes(q[:-2], k[:-2], v[:-2])
@@ -111,19 +124,17 @@ def scaled_dot_product_attention(
             f"{user}: needs query (..., queries, features), key (..., keys, features) and value "
             f"(..., keys, values), got {q}, {k} and {v}"
         )
-    masks = []
-    if attn_mask is not None:
-        mask = attn_mask if isinstance(attn_mask, Node) else np.asarray(attn_mask)
-        full = (*lead, q[-2], k[-2])
-        if len(shape(mask)) > len(full) or any(
-            n not in (1, m) for n, m in zip(shape(mask)[::-1], full[::-1])
-        ):
-            raise ShapeError(f"{user}: attn_mask {shape(mask)} does not broadcast to {full}")
-        mask = _mask(user, "attn_mask", mask, shape(mask))
-        masks = [np.logical_not(data_of(mask)) if data_of(mask).dtype == bool else mask]
-    if is_causal:
-        masks.append(_later(q[-2], k[-2]))
-    return matmul(_weights(query, key, masks, q[-1] ** -0.5 if scale is None else scale), value)
+    return (*lead, q[-2], k[-2])
+
+
+def _left_out(user: str, mask: Any, full: tuple[int, ...]) -> Any:
+    """A mask that is True where a key takes part, turned around; one of floats as it is."""
+    mask = mask if isinstance(mask, Node) else np.asarray(mask)
+    have = shape(mask)
+    if len(have) > len(full) or any(n not in (1, m) for n, m in zip(have[::-1], full[::-1])):
+        raise ShapeError(f"{user}: attn_mask {have} does not broadcast to {full}")
+    mask = _mask(user, "attn_mask", mask, have)
+    return np.logical_not(data_of(mask)) if data_of(mask).dtype == bool else mask
 
 
 def sinusoidal_positions(length: int, features: int, dtype: Any = np.float64) -> Array:
@@ -202,7 +213,8 @@ class MultiheadAttention(Module):
             )
         self.kdim = self.embed_dim if kdim is None else count(user, "kdim", kdim)
         self.vdim = self.embed_dim if vdim is None else count(user, "vdim", vdim)
-        self.batch_first = bool(batch_first)
+        self.batch_first = flag(user, "batch_first", batch_first)
+        bias = flag(user, "bias", bias)
         rng = as_generator(rng)
         e = self.embed_dim
         sizes = {"in_proj_weight": (3 * e, e)}
@@ -270,29 +282,34 @@ class MultiheadAttention(Module):
 
         Where a query may see nothing, weights and what they select are 0 (torch's layer gives NaN).
         """
+        user = repr(self)
+        need_weights = flag(user, "need_weights", need_weights)
+        average = flag(user, "average_attn_weights", average_attn_weights)
+        is_causal = flag(user, "is_causal", is_causal)
         alike = key is query and value is query
         dtype = self.out_proj.weight.dtype
-        q, k, v = (operand(repr(self), x, dtype) for x in (query, key, value))
+        q, k, v = (operand(user, x, dtype) for x in (query, key, value))
         self._check(shape(q), shape(k), shape(v))
-        single = len(shape(q)) == 2
-        if single:
-            q, k, v = (expand_dims(x, 0) for x in (q, k, v))
-        elif not self.batch_first:
+        alone = len(shape(q)) == 2
+        swapped = not (alone or self.batch_first)
+        if swapped:
             q, k, v = (swapaxes(x, 0, 1) for x in (q, k, v))
-        n, queries, keys = *shape(q)[:2], shape(k)[1]
-        masks = self._masks(attn_mask, key_padding_mask, is_causal, n, queries, keys, single)
-        heads = [self._in_heads(x) for x in self._projected(q, k, v, alike)]
-        weights = _weights(heads[0], heads[1], masks, (self.embed_dim // self.num_heads) ** -0.5)
-        weights = _dropped(self.dropout, weights)
-        out = transpose(matmul(weights, heads[2]), (0, 2, 1, 3))
-        out = self.out_proj(reshape(out, (n, queries, self.embed_dim)))
-        if need_weights and average_attn_weights:
+        q, k, v = as_batches(alone, q, k, v)
+        sizes = shape(q)[0], shape(q)[1], shape(k)[1]
+        masks = self._masks(attn_mask, key_padding_mask, is_causal, sizes, alone)
+        out, weights = self._attended(self._projected(q, k, v, alike), masks)
+        if need_weights and average:
             weights = mean(weights, axis=1)
-        if single:
-            out, weights = index(out, 0), index(weights, 0) if need_weights else None
-        elif not self.batch_first:
-            out = swapaxes(out, 0, 1)
-        return out, weights if need_weights else None
+        out, weights = as_given(alone, out, weights)
+        return swapaxes(out, 0, 1) if swapped else out, weights if need_weights else None
+
+    def _attended(self, projected: list[Any], masks: list[Any]) -> tuple[Any, Any]:
+        """The result, shape (samples, queries, embed_dim), and the weights of every head."""
+        q, k, v = map(self._in_heads, projected)
+        weights = _weights(q, k, masks, (self.embed_dim // self.num_heads) ** -0.5)
+        weights = _dropped(self.dropout, weights)
+        joined = transpose(matmul(weights, v), (0, 2, 1, 3))
+        return self.out_proj(reshape(joined, shape(projected[0]))), weights
 
     def _check(self, q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> None:
         features = (self.embed_dim, self.kdim, self.vdim)
@@ -308,18 +325,18 @@ class MultiheadAttention(Module):
             )
 
     def _masks(
-        self, attn: Any, padding: Any, causal: bool, n: int, queries: int, keys: int, single: bool
+        self, attn: Any, padding: Any, causal: bool, sizes: tuple[int, int, int], alone: bool
     ) -> list[Any]:
         """The masks given, each of a shape that broadcasts to (samples, heads, queries, keys)."""
+        n, queries, keys = sizes
         user, heads, found = repr(self), self.num_heads, []
         if attn is not None:
-            sizes = (queries, keys), (n * heads, queries, keys)
-            attn = _mask(user, "attn_mask", attn, *sizes)
+            attn = _mask(user, "attn_mask", attn, (queries, keys), (n * heads, queries, keys))
             if len(shape(attn)) == 3:
                 attn = reshape(attn, (n, heads, queries, keys))
             found.append(attn)
         if padding is not None:
-            padding = _mask(user, "key_padding_mask", padding, (keys,) if single else (n, keys))
+            padding = _mask(user, "key_padding_mask", padding, (keys,) if alone else (n, keys))
             found.append(reshape(padding, (n, 1, 1, keys)))
         return [*found, _later(queries, keys)] if causal else found
 
@@ -394,11 +411,9 @@ class TransformerEncoderLayer(Module):
         rng: RandomSource = None,
         dtype: Any = np.float64,
     ) -> None:
-        if not callable(activation) and activation not in ACTIVATIONS:
-            raise UsageError(
-                f"TransformerEncoderLayer: activation is one of {', '.join(ACTIVATIONS)}, or a "
-                f"function; got {activation!r}"
-            )
+        user = type(self).__name__
+        if not callable(activation):
+            one_of(user, "an activation that is no function", activation, ACTIVATIONS)
         rng = as_generator(rng)
         self.self_attn = MultiheadAttention(
             d_model, nhead, dropout, bias, batch_first=batch_first, rng=rng, dtype=dtype
@@ -408,7 +423,8 @@ class TransformerEncoderLayer(Module):
         self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype)
         self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype)
         self.dropout = _dropout(dropout, rng)
-        self.activation, self.norm_first = activation, bool(norm_first)
+        self.activation = activation
+        self.norm_first = flag(user, "norm_first", norm_first)
         self.name_parameters()
 
     @classmethod
@@ -416,11 +432,11 @@ class TransformerEncoderLayer(Module):
         x = normal((3, 2, 4), 4, dtype, std=1.0)
         plain = cls(4, 2, 3, 0.0, rng=0, dtype=dtype)
         other = cls(
-            4, 2, 3, 0.0, "gelu", batch_first=True, norm_first=True, bias=False, rng=1, dtype=dtype
+            3, 3, 2, 0.0, "gelu", batch_first=True, norm_first=True, bias=False, rng=1, dtype=dtype
         )
         return [
             Sample(plain, (x,), ((x[..., :3],), (x[0, 0],))),
-            Sample(other, (x, _later(2, 2))),
+            Sample(other, (x[:2, :, 1:], _later(2, 2))),
             Sample(cls(4, 1, 2, rng=2, dtype=dtype), (x[:, 0],)),
         ]
 

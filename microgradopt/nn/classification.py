@@ -12,14 +12,13 @@ from microgradopt.engine.ops.elementwise import exp, log, log1p, softplus, where
 from microgradopt.engine.ops.shapes import expand_dims, index, moveaxis, reshape, sum
 from microgradopt.engine.quiet import quietly
 from microgradopt.engine.reductions import mean
-from microgradopt.engine.rules import Fused, data_of, shape_of as shape
+from microgradopt.engine.rules import Fused, shape_of as shape
 from microgradopt.errors import DTypeError, ShapeError, UsageError
-from microgradopt.nn.arguments import operand
+from microgradopt.nn.arguments import dtype_of, flag, one_of, operand
 from microgradopt.nn.targets import (
     REDUCTIONS,
     absorbing,
     are_probabilities,
-    check_reduction,
     factor,
     labels_of,
     like,
@@ -184,7 +183,7 @@ def _of_labels(
     user: str,
 ) -> Any:
     """The losses −log p[label] of logarithms of shape (n, classes, ...), reduced."""
-    check_reduction(user, reduction)
+    one_of(user, "reduction", reduction, REDUCTIONS)
     classes = shape(logs)[1]
     rows = reshape(moveaxis(logs, 1, -1), (-1, classes))
     flat = labels.ravel()
@@ -213,7 +212,7 @@ def _of_probabilities(
     logs: Any, target: Any, weight: Any, smoothing: float, reduction: str, user: str
 ) -> Any:
     """The losses −Σ target·log p of logarithms of shape (n, classes, ...), reduced."""
-    check_reduction(user, reduction)
+    one_of(user, "reduction", reduction, REDUCTIONS)
     have = shape(logs)
     target = like(logs, target, user)
     if _checked_smoothing(smoothing, user):
@@ -226,7 +225,7 @@ def _of_probabilities(
 
 def _class_weights(weight: Any, logs: Any, classes: int, user: str) -> Array:
     """A plain weight for each class, in the dtype of the logarithms; ones for None."""
-    dtype = np.asarray(data_of(logs)).dtype
+    dtype = dtype_of(logs)
     if weight is None:
         return np.ones(classes, dtype)
     if isinstance(weight, Node):
@@ -321,9 +320,9 @@ def kl_div(
             length of the first axis. "mean" divides by that of all entries; "sum", "none".
     """
     user = "kl_div"
-    check_reduction(user, reduction, (*REDUCTIONS, "batchmean"))
+    one_of(user, "reduction", reduction, (*REDUCTIONS, "batchmean"))
     logs, t = pair(log_probabilities, target, user)
-    t, own = (exp(t), t) if log_target else (t, log(t))
+    t, own = (exp(t), t) if flag(user, "log_target", log_target) else (t, log(t))
     losses = absorbing(t, own) - absorbing(t, logs)
     if reduction != "batchmean":
         return reduced(losses, reduction, user)

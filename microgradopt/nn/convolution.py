@@ -10,18 +10,18 @@ import numpy as np
 from microgradopt.engine.ops import convolution as rows
 from microgradopt.engine.ops.convolution import Sizes, Widths
 from microgradopt.engine.ops.elementwise import add
-from microgradopt.engine.ops.shapes import expand_dims, index, reshape
+from microgradopt.engine.ops.shapes import reshape
 from microgradopt.engine.padding import pad
 from microgradopt.engine.rules import Fused, add_up, shape_of as shape
 from microgradopt.engine.tensor import Tensor
 from microgradopt.errors import ShapeError, UsageError
-from microgradopt.nn.arguments import call_of, count, operand, per_axis, told
+from microgradopt.nn.arguments import call_of, count, one_of, operand, per_axis, told
+from microgradopt.nn.batches import AXES, as_batches, as_given, check_images
 from microgradopt.nn.init import Initialiser, normal
 from microgradopt.nn.module import Module, Sample
 from microgradopt.nn.weights import weight_and_bias, with_bias
 from microgradopt.randomness import RandomSource
 
-AXES = {1: "length", 2: "height, width"}
 PADDING_MODES = {  # torch's names, and those of mg.pad
     "zeros": "constant",
     "reflect": "reflect",
@@ -78,14 +78,6 @@ def _widths(user: str, padding: Any, kernel: Sizes, stride: Sizes, dilation: Siz
     return tuple((n, n) for n in per_axis(user, "padding", padding, len(kernel), least=0))
 
 
-def check_images(user: object, have: tuple[int, ...], channels: Any, axes: int) -> None:
-    """Refuse what is not (samples, channels, *size), or one sample without the first axis."""
-    lead = len(have) - axes - 1
-    if lead not in (0, 1) or (isinstance(channels, int) and have[lead] != channels):
-        one = f"{channels}, {AXES[axes]}"
-        raise ShapeError(f"{user} takes inputs of shape (samples, {one}) or ({one}), got {have}")
-
-
 def check_windows(user: object, have: tuple[int, ...], around: Sizes, many: Sizes) -> None:
     """Refuse images that are too small for a single window."""
     if any(m < 1 for m in many):
@@ -114,8 +106,7 @@ def _convolved(
     around = rows.span(kernel, dilation)
     check_windows(user, have, around, rows.places(size, kernel, stride, dilation))
     alone = len(have) == axes + 1
-    if alone:
-        x = expand_dims(x, 0)
+    (x,) = as_batches(alone, x)
     if mode != "constant":
         x = pad(x, ((0, 0), (0, 0), *padding), mode)
         padding = ((0, 0),) * axes
@@ -124,7 +115,7 @@ def _convolved(
         out = rows.convolution(x, weight, **how)
     else:
         out = biased_convolution(x, weight, bias, **how)
-    return index(out, 0) if alone else out
+    return as_given(alone, out)[0]
 
 
 def _convolve(
@@ -256,12 +247,7 @@ class _Conv(_Convolution):
         self._start((in_channels, out_channels), kernel_size, stride, dilation, groups)
         self._widths = _widths(user, padding, self.kernel_size, self.stride, self.dilation)
         self.padding = padding if isinstance(padding, str) else tuple(n for n, _ in self._widths)
-        if padding_mode not in PADDING_MODES:
-            raise UsageError(
-                f"{user}: unknown padding_mode {padding_mode!r}; choose from "
-                f"{', '.join(PADDING_MODES)}"
-            )
-        self.padding_mode = padding_mode
+        self.padding_mode = one_of(user, "padding_mode", padding_mode, PADDING_MODES)
         self._weights(self.out_channels, self.in_channels, bias, init, rng, dtype)
 
     @classmethod
@@ -395,8 +381,9 @@ class _ConvTranspose(_Convolution):
         check_images(self, have, self.in_channels, self.axes)
         size, padding, more = self._sizes(have)
         alone = len(have) == self.axes + 1
+        (x,) = as_batches(alone, x)
         out = rows.convolution_transposed(
-            expand_dims(x, 0) if alone else x,
+            x,
             self.weight,
             size=size,
             stride=self.stride,
@@ -408,7 +395,7 @@ class _ConvTranspose(_Convolution):
             out = pad(out, ((0, 0), (0, 0), *((0, n) for n in more)))
         if self.bias is not None:
             out = add(out, _upright(self.bias, self.axes))
-        return index(out, 0) if alone else out
+        return as_given(alone, out)[0]
 
     def _sizes(self, have: tuple[int, ...]) -> tuple[Sizes, Widths, Sizes]:
         """The size that kernels reach, what is cut off at its ends, and how many zeros follow.

@@ -9,9 +9,10 @@ import numpy as np
 
 from microgradopt.engine.graph import Array
 from microgradopt.engine.quiet import quietly
-from microgradopt.engine.rules import data_of, shape_of as shape
-from microgradopt.errors import ShapeError, UsageError
-from microgradopt.nn.arguments import call_of, operand
+from microgradopt.engine.rules import shape_of as shape
+from microgradopt.errors import UsageError
+from microgradopt.nn.arguments import call_of, dtype_of, operand
+from microgradopt.nn.batches import check_images
 from microgradopt.nn.init import normal
 from microgradopt.nn.module import Module, Sample
 from microgradopt.randomness import RandomSource, as_generator
@@ -45,7 +46,7 @@ class _Random(Module):
 
         Draws are the same for every dtype; there are none where all are left out.
         """
-        dtype = np.asarray(data_of(like)).dtype
+        dtype = dtype_of(like)
         if self.p == 1.0:
             return np.zeros(size, dtype)
         return (self.rng.random(size, np.float32) >= self.p).astype(dtype)
@@ -89,7 +90,6 @@ class _ChannelDropout(_Random):
     """Dropout1d and Dropout2d."""
 
     axes: ClassVar[int]
-    layout: ClassVar[str]
 
     @classmethod
     def samples(cls, dtype: Any = np.float64) -> list[Sample]:
@@ -102,11 +102,7 @@ class _ChannelDropout(_Random):
         ]
 
     def _check(self, have: tuple[int, ...]) -> None:
-        if len(have) - self.axes not in (1, 2):
-            raise ShapeError(
-                f"{self!r} takes inputs of shape (samples, channels, {self.layout}) or (channels, "
-                f"{self.layout}), got {have}"
-            )
+        check_images(self, have, "channels", self.axes)
 
     @quietly
     def _disturbed(self, x: Any) -> Any:
@@ -125,14 +121,12 @@ class Dropout1d(_ChannelDropout):
     """
 
     axes = 1
-    layout = "length"
 
 
 class Dropout2d(_ChannelDropout):
     """:class:`Dropout1d` of images: of (samples, channels, height, width), or of one of them."""
 
     axes = 2
-    layout = "height, width"
 
 
 class AlphaDropout(_Random):

@@ -13,7 +13,7 @@ from microgradopt.engine.ops.indexing import whole
 from microgradopt.engine.ops.shapes import index
 from microgradopt.engine.rules import data_of
 from microgradopt.errors import DTypeError, UsageError
-from microgradopt.nn.arguments import call_of, count
+from microgradopt.nn.arguments import call_of, count, is_integer
 from microgradopt.nn.init import Initialiser, normal
 from microgradopt.nn.module import Module, Sample
 from microgradopt.nn.weights import weight_and_bias
@@ -71,8 +71,7 @@ class Embedding(Module):
 
     def _row(self, padding_idx: Any) -> int:
         n = self.num_embeddings
-        whole_number = isinstance(padding_idx, (int, np.integer)) and padding_idx is not True
-        if not whole_number or not -n <= padding_idx < n:
+        if not is_integer(padding_idx) or not -n <= padding_idx < n:
             raise UsageError(
                 f"Embedding: padding_idx must be the number of one of the {n} rows, got "
                 f"{padding_idx!r}"

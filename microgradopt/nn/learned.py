@@ -13,10 +13,10 @@ from microgradopt.engine.ops.shapes import reshape
 from microgradopt.engine.ops.ufuncs import isinf
 from microgradopt.engine.quiet import quietly
 from microgradopt.engine.reductions import max
-from microgradopt.engine.rules import data_of, shape_of as shape
+from microgradopt.engine.rules import shape_of as shape
 from microgradopt.engine.tensor import Tensor
 from microgradopt.errors import ShapeError, UsageError
-from microgradopt.nn.arguments import call_of, count, operand
+from microgradopt.nn.arguments import call_of, count, dtype_of, operand
 from microgradopt.nn.init import Initialiser, normal
 from microgradopt.nn.layers import Linear
 from microgradopt.nn.module import Module, Sample
@@ -132,8 +132,7 @@ class RReLU(Module):
         if not self.training:
             return leaky_relu(x, 0.5 * (self.lower + self.upper))
         slopes = self.rng.uniform(self.lower, self.upper, shape(x))
-        dtype = np.asarray(data_of(x)).dtype
-        return leaky_relu(x, np.asarray(slopes, dtype) if shape(x) else slopes)
+        return leaky_relu(x, np.asarray(slopes, dtype_of(x)) if shape(x) else slopes)
 
     def __repr__(self) -> str:
         return call_of(self, self.lower, self.upper)

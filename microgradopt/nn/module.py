@@ -11,6 +11,7 @@ import numpy as np
 
 from microgradopt.engine.graph import Node
 from microgradopt.errors import StateError, UsageError
+from microgradopt.nn.arguments import flag
 from microgradopt.nn.states import Buffer, check_state, is_generator, restore, state_of
 from microgradopt.nn.summary import Summary, summarize
 
@@ -139,8 +140,9 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Switch this module and all below it to training mode, or out of it."""
+        mode = flag(type(self).__name__, "mode", mode)
         for _, module in self.named_modules():
-            module.training = bool(mode)
+            module.training = mode
         return self
 
     def eval(self) -> Self:
@@ -150,9 +152,9 @@ class Module:
     def freeze(self, *names: str) -> Self:
         """Train no longer: all parameters, or those of the given names and modules.
 
-        The same as ``requires_grad = False`` on each of them, and their gradients are forgotten.
-        They leave :meth:`parameters` and stay in :meth:`state_dict`. An optimizer made before has
-        them still, and leaves them alone.
+        The same as ``requires_grad = False`` on each of them, and their gradients are forgotten;
+        one that is shared goes by each of its names. They leave :meth:`parameters` and stay in
+        :meth:`state_dict`. An optimizer made before has them still, and leaves them alone.
 
         Raises:
             UsageError: for a name that no parameter and no module with parameters has.

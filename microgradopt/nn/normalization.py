@@ -16,7 +16,8 @@ from microgradopt.engine.reductions import mean, var
 from microgradopt.engine.rules import data_of, shape_of as shape
 from microgradopt.engine.tensor import Tensor
 from microgradopt.errors import ShapeError, UsageError
-from microgradopt.nn.arguments import call_of, count, operand
+from microgradopt.nn.arguments import call_of, count, flag, operand
+from microgradopt.nn.batches import check_images
 from microgradopt.nn.init import normal
 from microgradopt.nn.module import Module, Sample
 from microgradopt.nn.standardizing import Axes, normalise
@@ -90,8 +91,8 @@ class BatchNorm(Module):
             check_number(user, "momentum", momentum)
         self.eps = float(eps)
         self.momentum = momentum
-        self.affine = affine
-        self.track_running_stats = track_running_stats
+        self.affine = flag(user, "affine", affine)
+        self.track_running_stats = flag(user, "track_running_stats", track_running_stats)
         self.dtype = np.dtype(dtype)
         size = (self.num_features,)
         self.weight, self.bias = _pair(affine, True, size, dtype)
@@ -141,9 +142,12 @@ class BatchNorm(Module):
         have = shape(x)
         n = math.prod(have[a] for a in axes)
         if n < 2:
+            advice = "call .eval() first"
+            if self.running_mean is None:
+                advice = "keep running averages (track_running_stats=True) for evaluation"
             raise ShapeError(
                 f"{self!r} needs more than 1 value per channel for their variance, got shape "
-                f"{have}; give a larger batch, or call .eval() first"
+                f"{have}; give a larger batch, or {advice}"
             )
         numbers = data_of(x)
         middle = mean(numbers, axes, keepdims=True)
@@ -165,7 +169,7 @@ class BatchNorm(Module):
         seen: Any = self.num_batches_tracked
         if seen is None:
             return
-        seen.data = seen.data + 1
+        seen.assign(np.asarray(seen.data + 1))
         rate: Any = 1.0 / seen.item() if self.momentum is None else self.momentum
         average: Any
         for average, new in ((self.running_mean, middle), (self.running_var, spread)):
@@ -223,7 +227,8 @@ class _OverLastAxes(Module):
             raise UsageError(f"{user}: normalized_shape lists the lengths of the last axes")
         self.normalized_shape = tuple(count(user, "each length", n) for n in sizes)
         self.dtype = np.dtype(dtype)
-        self.elementwise_affine = affine
+        self.elementwise_affine = flag(user, "elementwise_affine", affine)
+        bias = flag(user, "bias", bias)
         self.weight, self.bias = _pair(affine, bias, self.normalized_shape, dtype)
 
     def _apply(self, x: Any, eps: float) -> Any:
@@ -358,6 +363,10 @@ class GroupNorm(Module):
         affine: whether to have ``weight`` and ``bias``, one for each channel, from 1 and 0 on.
         dtype: float64 or float32.
 
+    Raises:
+        ShapeError: for another number of channels; and, like torch, for one sample with one value
+            per group. Of several such samples nothing but the bias is left.
+
     Source: Y. Wu and K. He, "Group normalization", 2018.
     """
 
@@ -378,7 +387,7 @@ class GroupNorm(Module):
             )
         check_number("GroupNorm", "eps", eps)
         self.eps = float(eps)
-        self.affine = affine
+        self.affine = flag("GroupNorm", "affine", affine)
         self.dtype = np.dtype(dtype)
         self.weight, self.bias = _pair(affine, True, (self.num_channels,), dtype)
 
@@ -400,6 +409,11 @@ class GroupNorm(Module):
                 f"{self!r} takes inputs of shape (samples, {self.num_channels}, *size), got {have}"
             )
         grouped = (self.num_groups, self.num_channels // self.num_groups)
+        if math.prod((have[0], grouped[1], *have[2:])) == 1:
+            raise ShapeError(
+                f"{self!r} got shape {have}, a single value for each group, of which nothing would "
+                "be left but the bias; use fewer groups"
+            )
         weights = _scaling(self, (*grouped, *(1,) * (len(have) - 2)))
         groups = reshape(x, (have[0], *grouped, *have[2:]))
         axes = tuple(range(2, len(have) + 1))
@@ -419,7 +433,6 @@ class _OverSize(Module):
     """What InstanceNorm1d and InstanceNorm2d share."""
 
     axes: ClassVar[int]  # how many axes come after that of the channels
-    layout: ClassVar[str]
 
     def __init__(
         self,
@@ -433,7 +446,7 @@ class _OverSize(Module):
         self.num_features = count(user, "num_features", num_features)
         check_number(user, "eps", eps)
         self.eps = float(eps)
-        self.affine = affine
+        self.affine = flag(user, "affine", affine)
         self.dtype = np.dtype(dtype)
         self.weight, self.bias = _pair(affine, True, (self.num_features,), dtype)
 
@@ -449,19 +462,14 @@ class _OverSize(Module):
     def forward(self, x: Any) -> Any:
         x = operand(type(self).__name__, x, self.dtype)
         have = shape(x)
-        lead = len(have) - self.axes - 1
-        if lead not in (0, 1) or have[lead] != self.num_features:
-            inner = self.layout.format(self.num_features)
-            raise ShapeError(
-                f"{self!r} takes inputs of shape (samples, {inner}) or ({inner}), got {have}"
-            )
-        if math.prod(have[lead + 1 :]) < 2:
+        check_images(self, have, self.num_features, self.axes)
+        if math.prod(have[-self.axes :]) < 2:
             raise ShapeError(
                 f"{self!r} needs more than 1 value per channel and sample for their variance, "
                 f"got shape {have}"
             )
         weights = _scaling(self, (self.num_features, *(1,) * self.axes))
-        axes = tuple(range(lead + 1, len(have)))
+        axes = tuple(range(len(have) - self.axes, len(have)))
         return normalise(x, *weights, axis=axes, eps=self.eps, centred=True)
 
     def __repr__(self) -> str:
@@ -483,11 +491,9 @@ class InstanceNorm1d(_OverSize):
     """
 
     axes = 1
-    layout = "{0}, length"
 
 
 class InstanceNorm2d(_OverSize):
     """:class:`InstanceNorm1d` of images: (samples, channels, height, width), or without samples."""
 
     axes = 2
-    layout = "{0}, height, width"

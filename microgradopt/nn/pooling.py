@@ -21,10 +21,11 @@ from microgradopt.engine.ops.shapes import broadcast_to, cut, reshape, stack
 from microgradopt.engine.padding import pad
 from microgradopt.engine.quiet import quietly
 from microgradopt.engine.reductions import max, mean
-from microgradopt.engine.rules import Fused, Linear, data_of, shape_of as shape
+from microgradopt.engine.rules import Fused, Linear, shape_of as shape
 from microgradopt.errors import ShapeError, UsageError
-from microgradopt.nn.arguments import call_of, operand, per_axis, told
-from microgradopt.nn.convolution import check_images, check_windows
+from microgradopt.nn.arguments import call_of, dtype_of, flag, operand, per_axis, told
+from microgradopt.nn.batches import check_images
+from microgradopt.nn.convolution import check_windows
 from microgradopt.nn.init import normal
 from microgradopt.nn.module import Module, Sample
 
@@ -125,7 +126,7 @@ class _Pool(Module):
         self.stride = per_axis(user, "stride", steps, self.axes)
         self.padding = per_axis(user, "padding", padding, self.axes, least=0)
         self.dilation = per_axis(user, "dilation", dilation, self.axes)
-        self.ceil_mode = ceil_mode
+        self.ceil_mode = flag(user, "ceil_mode", ceil_mode)
         for p, n in zip(self.padding, self.kernel_size):
             if 2 * p > n:
                 raise UsageError(
@@ -247,7 +248,7 @@ class _AvgPool(_Pool):
         count_include_pad: bool = True,
     ) -> None:
         self._start(kernel_size, stride, padding, 1, ceil_mode)
-        self.count_include_pad = count_include_pad
+        self.count_include_pad = flag(type(self).__name__, "count_include_pad", count_include_pad)
 
     @classmethod
     def samples(cls, dtype: Any = np.float64) -> list[Sample]:
@@ -267,7 +268,7 @@ class _AvgPool(_Pool):
         size = shape(x)[-self.axes :]
         x, many = self._prepared(x, 0.0)
         total = sum_windows(x, kernel=self.kernel_size, stride=self.stride, dilation=self.dilation)
-        return total / self._counts(size, many, np.asarray(data_of(x)).dtype)
+        return total / self._counts(size, many, dtype_of(x))
 
     def _counts(self, size: Sizes, many: Sizes, dtype: Any) -> Any:
         """How many numbers the total of each window is divided by: one for all if it can be."""

@@ -16,7 +16,8 @@ from microgradopt.engine.ops.shapes import concatenate, expand_dims, flip, index
 from microgradopt.engine.rules import Fused, shape_of as shape
 from microgradopt.errors import ShapeError, UsageError
 from microgradopt.nn import init as initialisers
-from microgradopt.nn.arguments import call_of, count, operand
+from microgradopt.nn.arguments import call_of, count, flag, one_of, operand
+from microgradopt.nn.batches import as_batches, as_given
 from microgradopt.nn.dropout import Dropout
 from microgradopt.nn.init import Initialiser, normal
 from microgradopt.nn.layers import linear
@@ -26,12 +27,6 @@ from microgradopt.nn.weights import started
 from microgradopt.randomness import RandomSource, as_generator
 
 NONLINEARITIES = ("tanh", "relu")
-
-
-def _flag(user: str, name: str, value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise UsageError(f"{user}: {name} is True or False, got {value!r}")
-    return bool(value)
 
 
 def _one_or_pair(states: list[Any]) -> Any:
@@ -121,9 +116,9 @@ class _Sequence(_Recurrent):
         self.input_size = count(user, "input_size", input_size)
         self.hidden_size = count(user, "hidden_size", hidden_size)
         self.num_layers = count(user, "num_layers", num_layers)
-        self.bias = _flag(user, "bias", bias)
-        self.batch_first = _flag(user, "batch_first", batch_first)
-        self.bidirectional = _flag(user, "bidirectional", bidirectional)
+        self.bias = flag(user, "bias", bias)
+        self.batch_first = flag(user, "batch_first", batch_first)
+        self.bidirectional = flag(user, "bidirectional", bidirectional)
         rng = as_generator(rng)
         self.dropout = Dropout(dropout, rng=rng) if dropout != 0.0 else None
         ins = self.input_size
@@ -169,22 +164,15 @@ class _Sequence(_Recurrent):
         dtype = self.weight_ih_l0.dtype  # type: ignore[attr-defined]
         x = operand(repr(self), x, dtype)
         self._check(shape(x))
-        single = len(shape(x)) == 2
-        if single:
-            x = expand_dims(x, 1)
-        elif self.batch_first:
-            x = swapaxes(x, 0, 1)
+        alone = len(shape(x)) == 2
+        swapped = self.batch_first and not alone
+        x = swapaxes(x, 0, 1) if swapped else x
         runs = self.num_layers * (2 if self.bidirectional else 1)
-        samples = () if single else (shape(x)[1],)
-        states = self._states(hx, (runs, *samples, self.hidden_size), dtype)
-        if single:
-            states = [expand_dims(s, 1) for s in states]
+        states = self._states(hx, (runs, *shape(x)[1:-1], self.hidden_size), dtype)
+        x, *states = as_batches(alone, x, *states, axis=1)
         x, last = self._through(x, states)
-        if single:
-            x, *last = (index(y, (slice(None), 0)) for y in (x, *last))
-        elif self.batch_first:
-            x = swapaxes(x, 0, 1)
-        return x, _one_or_pair(last)
+        x, *last = as_given(alone, x, *last, axis=1)
+        return swapaxes(x, 0, 1) if swapped else x, _one_or_pair(last)
 
     def _check(self, have: tuple[int, ...]) -> None:
         if len(have) not in (2, 3) or have[-1] != self.input_size:
@@ -342,11 +330,7 @@ class GRU(_Sequence):
 
 
 def _simple_cell(user: str, nonlinearity: str) -> str:
-    if nonlinearity not in NONLINEARITIES:
-        raise UsageError(
-            f"{user}: nonlinearity is one of {', '.join(NONLINEARITIES)}; got {nonlinearity!r}"
-        )
-    return f"rnn_{nonlinearity}"
+    return f"rnn_{one_of(user, 'nonlinearity', nonlinearity, NONLINEARITIES)}"
 
 
 class _Cell(_Recurrent):
@@ -365,7 +349,7 @@ class _Cell(_Recurrent):
         user = type(self).__name__
         self.input_size = count(user, "input_size", input_size)
         self.hidden_size = count(user, "hidden_size", hidden_size)
-        self.bias = _flag(user, "bias", bias)
+        self.bias = flag(user, "bias", bias)
         self._make(self.input_size, "", init, as_generator(rng), dtype)
 
     @classmethod
@@ -390,11 +374,11 @@ class _Cell(_Recurrent):
                 f"({self.input_size},), got {have}"
             )
         states = self._states(hx, (*have[:-1], self.hidden_size), dtype)
-        if len(have) == 1:
-            x, *states = (expand_dims(y, 0) for y in (x, *states))
+        alone = len(have) == 1
+        x, *states = as_batches(alone, x, *states)
         after = index(self._over(expand_dims(x, 0), stack(states), ""), 0)
-        place = 0 if len(have) == 1 else slice(None)
-        return _one_or_pair([index(after, (i, place)) for i in range(len(states))])
+        each = [index(after, i) for i in range(len(states))]
+        return _one_or_pair(as_given(alone, *each))
 
     def __repr__(self) -> str:
         return call_of(

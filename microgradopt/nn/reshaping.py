@@ -11,15 +11,9 @@ import numpy as np
 from microgradopt.engine.ops.shapes import reshape
 from microgradopt.engine.rules import check_axis, shape_of as shape
 from microgradopt.errors import ShapeError, UsageError
-from microgradopt.nn.arguments import call_of, operand
+from microgradopt.nn.arguments import call_of, integer, operand
 from microgradopt.nn.init import normal
 from microgradopt.nn.module import Module, Sample
-
-
-def _whole(user: str, what: str, n: Any) -> int:
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
-        raise UsageError(f"{user}: {what} must be an int, got {n!r}")
-    return int(n)
 
 
 def _place(layer: Module, axis: int, have: tuple[int, ...]) -> int:
@@ -42,8 +36,8 @@ class Flatten(Module):
     """
 
     def __init__(self, start_axis: int = 1, end_axis: int = -1) -> None:
-        self.start_axis = _whole("Flatten", "start_axis", start_axis)
-        self.end_axis = _whole("Flatten", "end_axis", end_axis)
+        self.start_axis = integer("Flatten", "start_axis", start_axis)
+        self.end_axis = integer("Flatten", "end_axis", end_axis)
 
     @classmethod
     def samples(cls, dtype: Any = np.float64) -> list[Sample]:
@@ -81,13 +75,13 @@ class Unflatten(Module):
     """
 
     def __init__(self, axis: int, unflattened_size: Sequence[int]) -> None:
-        self.axis = _whole("Unflatten", "axis", axis)
+        self.axis = integer("Unflatten", "axis", axis)
         if not isinstance(unflattened_size, (tuple, list)) or not unflattened_size:
             raise UsageError(
                 f"Unflatten: unflattened_size lists lengths, such as (3, -1); got "
                 f"{unflattened_size!r}"
             )
-        sizes = tuple(_whole("Unflatten", "each length", n) for n in unflattened_size)
+        sizes = tuple(integer("Unflatten", "each length", n) for n in unflattened_size)
         if sizes.count(-1) > 1 or any(n < 1 for n in sizes if n != -1):
             raise UsageError(
                 f"Unflatten: unflattened_size lists lengths of 1 or more, one of them perhaps -1; "

@@ -11,23 +11,16 @@ from microgradopt.engine.ops.ufuncs import isinf
 from microgradopt.engine.reductions import mean
 from microgradopt.engine.rules import data_of, shape_of as shape
 from microgradopt.errors import DTypeError, ShapeError, UsageError
-from microgradopt.nn.arguments import operand
+from microgradopt.nn.arguments import dtype_of, integer, one_of, operand
 
 REDUCTIONS = ("mean", "sum", "none")
 
 
-def check_reduction(user: str, reduction: Any, known: tuple[str, ...] = REDUCTIONS) -> None:
-    """Refuse what is no way of reducing."""
-    if reduction not in known:
-        names = ", ".join(f'"{name}"' for name in known)
-        raise UsageError(f"{user}: reduction must be one of {names}; got {reduction!r}")
-
-
 def reduced(losses: Any, reduction: str, user: str) -> Any:
     """The mean or the sum of all losses, or the losses themselves."""
+    one_of(user, "reduction", reduction, REDUCTIONS)
     if reduction == "mean":
         return mean(losses)
-    check_reduction(user, reduction)
     return sum(losses) if reduction == "sum" else losses
 
 
@@ -35,7 +28,7 @@ def like(prediction: Any, target: Any, user: str) -> Any:
     """A plain target as an array of the prediction's dtype: float32 stays float32."""
     if isinstance(target, Node):
         return target
-    dtype = getattr(data_of(prediction), "dtype", np.float64)
+    dtype = dtype_of(prediction)
     target = operand(user, target, dtype)
     return target.astype(dtype, copy=False) if isinstance(target, np.ndarray) else target
 
@@ -99,6 +92,8 @@ def labels_of(
     target: Any, have: tuple[int, ...], user: str, ignore_index: int | None = None
 ) -> tuple[Array, bool]:
     """Integer labels for scores of shape (n, classes, ...), and whether some are to be ignored."""
+    if ignore_index is not None:
+        integer(user, "ignore_index", ignore_index)
     if isinstance(target, Node):
         raise DTypeError(f"{user}: labels are plain integers, got a {type(target).__name__}")
     labels = np.asarray(target)

@@ -8,6 +8,7 @@ import numpy as np
 from microgradopt.engine.tensor import Tensor
 from microgradopt.errors import ShapeError, UsageError
 from microgradopt.nn import init as initialisers
+from microgradopt.nn.arguments import flag
 from microgradopt.nn.init import Initialiser
 from microgradopt.randomness import RandomSource, as_generator
 
@@ -41,9 +42,10 @@ def weight_and_bias(
 ) -> tuple[Tensor, Tensor | None]:
     """Parameters as torch starts them, uniform between ±1/√fan_in; or by ``init``, the bias at 0.
 
-    Raises what :func:`started` does.
+    Raises what :func:`started` does, and UsageError where ``bias`` is neither True nor False.
     """
     size = tuple(size)
+    bias = flag(call.partition("(")[0], "bias", bias)
     rng = as_generator(rng)
     weight = started(call, "weight", size, init or initialisers.torch_default, rng, dtype)
     if not bias:

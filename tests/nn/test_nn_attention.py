@@ -190,7 +190,7 @@ def test_bad_options_are_refused():
         nn.MultiheadAttention(4, 3)
     with pytest.raises(UsageError, match="embed_dim must be an int"):
         nn.MultiheadAttention(0, 1)
-    with pytest.raises(UsageError, match="activation is one of relu, gelu"):
+    with pytest.raises(UsageError, match=r'activation .* must be one of "relu", "gelu"'):
         nn.TransformerEncoderLayer(4, 2, activation="tanh")
     with pytest.raises(ShapeError, match=r"needs in_proj_weight of shape \(12, 4\)"):
         nn.MultiheadAttention(4, 2, init=lambda shape, rng, dtype: np.zeros((2, 2)))

@@ -139,7 +139,7 @@ def test_windows_and_their_sums_undo_each_other_where_none_overlap():
 @pytest.mark.parametrize(("options", "message"), [
     ({"stride": 0}, "stride"), ({"padding": -1}, "padding"), ({"dilation": (1, 1, 1)}, "dilation"),
     ({"padding": "some"}, "'same' or 'valid'"), ({"padding": "same", "stride": 2}, "stride of 1"),
-    ({"groups": 3}, "equal groups"), ({"padding_mode": "mirror"}, "reflect, replicate"),
+    ({"groups": 3}, "equal groups"), ({"padding_mode": "mirror"}, '"reflect", "replicate"'),
     ({"init": 3}, "function"), ({"groups": True}, "groups"),
 ])  # fmt: skip
 def test_options_without_meaning(options, message):

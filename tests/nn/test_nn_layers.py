@@ -270,3 +270,9 @@ def test_leading_axes_are_a_batch(axes):
         assert out.shape == (*axes, 2)
         for i in np.ndindex(*axes):
             np.testing.assert_allclose(out[i], net(x[i]).data, rtol=1e-12)
+
+
+def test_layers_of_an_mlp_share_their_activation():
+    net = nn.MLP(2, [3, 3, 1], activation=nn.PReLU(), rng=0)
+    assert net[1] is net[3]
+    assert len(net.parameters()) == 2 * 3 + 1

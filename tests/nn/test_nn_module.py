@@ -150,6 +150,12 @@ def test_training_mode_is_each_modules_own():
     assert nn.Module.training is True
 
 
+@pytest.mark.parametrize("mode", ["eval", 0, None])
+def test_the_mode_is_true_or_false(mode):
+    with pytest.raises(UsageError, match="Bag: mode must be True or False, got"):
+        Bag().train(mode)
+
+
 def test_forward_must_be_written():
     class Empty(nn.Module):
         pass
@@ -347,7 +353,8 @@ def test_a_buffer_takes_only_what_its_dtype_can_hold():
     mask.data = [0, 1]
     assert (count.data, count.dtype) == (251, np.uint8)
     np.testing.assert_array_equal(mask.data, [False, True])
-    for buffer, wrong in ((count, -1), (count, 300), (count, 1.0), (mask, [0, 2]), (mask, [0.0, 1.0])):
+    beyond = [(count, -1), (count, 300), (count, 1.0), (mask, [0, 2]), (mask, [0.0, 1.0])]
+    for buffer, wrong in beyond:
         before = buffer.data
         with pytest.raises(DTypeError, match=rf"dtype {buffer.dtype} cannot hold .* dtype"):
             buffer.data = wrong

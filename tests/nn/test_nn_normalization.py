@@ -146,6 +146,37 @@ def test_a_variance_needs_two_values(shape):
     assert layer.num_batches_tracked.item() == 0
 
 
+def test_without_running_averages_the_advice_is_another():
+    layer = nn.BatchNorm(3, track_running_stats=False).eval()
+    with pytest.raises(ShapeError, match=r"larger batch, or keep running averages") as caught:
+        layer(np.zeros((1, 3)))
+    assert "eval()" not in str(caught.value)
+
+
+def test_single_values_per_group_leave_the_bias_as_in_torch():
+    layers = (nn.LayerNorm(1), nn.GroupNorm(2, 2), nn.GroupNorm(2, 2))
+    for layer, shape in zip(layers, ((3, 1), (2, 2), (0, 2))):
+        layer.bias.data = layer.bias.data + 7.0
+        np.testing.assert_array_equal(layer(np.ones(shape)).data, np.full(shape, 7.0))
+    for shape in ((1, 2), (1, 2, 1, 1)):
+        with pytest.raises(ShapeError, match=r"GroupNorm\(2, 2\) got shape .* single value"):
+            nn.GroupNorm(2, 2)(np.ones(shape))
+
+
+def test_the_count_of_batches_is_torchs_and_float32_stays():
+    layer = nn.BatchNorm(3, momentum=None, dtype=np.float32)
+    x = batches(1)[0].astype(np.float32)
+    for _ in range(3):
+        layer(x)
+    assert {n: (b.dtype, b.shape) for n, b in layer.named_buffers()} == {
+        "running_mean": (np.float32, (3,)),
+        "running_var": (np.float32, (3,)),
+        "num_batches_tracked": (np.int64, ()),
+    }
+    assert layer.num_batches_tracked.data == 3
+    np.testing.assert_allclose(layer.running_mean.data, x.mean(0), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -180,12 +180,12 @@ def test_an_initialiser_is_for_the_weights():
         (lambda: nn.RNN(0, 2), "input_size must be an int of at least 1"),
         (lambda: nn.LSTM(2, 2.0), "hidden_size must be an int"),
         (lambda: nn.GRU(2, 2, 0), "num_layers must be an int"),
-        (lambda: nn.RNN(2, 2, nonlinearity="sin"), "one of tanh, relu; got 'sin'"),
-        (lambda: nn.RNN(2, 2, 1, True), "one of tanh, relu; got True"),
-        (lambda: nn.LSTM(2, 2, 1, "yes"), "bias is True or False, got 'yes'"),
+        (lambda: nn.RNN(2, 2, nonlinearity="sin"), 'one of "tanh", "relu"'),
+        (lambda: nn.RNN(2, 2, 1, True), 'one of "tanh", "relu"; got True'),
+        (lambda: nn.LSTM(2, 2, 1, "yes"), "bias must be True or False, got 'yes'"),
         (lambda: nn.LSTM(2, 2, dropout=1.5), "probability"),
         (lambda: nn.LSTM(2, 2, init="he_normal"), "LSTM: init must be a function"),
-        (lambda: nn.RNNCell(2, 2, nonlinearity=None), "one of tanh, relu; got None"),
+        (lambda: nn.RNNCell(2, 2, nonlinearity=None), 'one of "tanh", "relu"; got None'),
     ],
 )
 def test_bad_options_are_refused(make, message):

@@ -34,6 +34,7 @@ POSITIVE = (0.02, 7.0)
 
 
 def row(name: str, scalar: Any, array: Any, *partials: Any, **declared: Any) -> Elementwise:
+    """An elementwise row: its kernels for floats and for arrays, its partial derivatives."""
     return Elementwise(name, scalar=scalar, array=array, partials=partials, **declared)
 
 
@@ -394,6 +395,7 @@ arctanh: Elementwise = row(
 
 
 def sigmoid_of_float(x: float) -> float:
+    """The kernel of sigmoid on floats: no exponential overflows."""
     if x >= 0.0:
         return 1.0 / (1.0 + math.exp(-x))
     e = math.exp(x)
@@ -401,6 +403,7 @@ def sigmoid_of_float(x: float) -> float:
 
 
 def sigmoid_of_array(x: Any) -> Any:
+    """The same on arrays."""
     e = np.exp(-np.abs(x))
     return np.where(x >= 0.0, 1.0, e) / (1.0 + e)
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from microgradopt.engine.ops.elementwise import (
     ANY,
-    row,
-    sigmoid_of_array,
-    sigmoid_of_float,
     absolute,
     logistic_density,
+    row,
     sigmoid,
+    sigmoid_of_array,
+    sigmoid_of_float,
     softplus,
     square,
     tanh,

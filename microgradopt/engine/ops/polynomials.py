@@ -86,7 +86,7 @@ def correlate(x: Any, y: Any, mode: str = "valid") -> Any:
 
 
 def polynomial(coefficients: tuple[float, ...], x: Any) -> Any:
-    """A kernel: Horner's rule for floats and arrays and known coefficients, highest powers first."""
+    """Of floats and arrays, for kernels: Horner's rule, coefficients of high powers first."""
     first, second, *rest = coefficients
     total = first * x + second
     for c in rest:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine.ops.elementwise import ANY, row, maximum, minimum
+from microgradopt.engine.ops.elementwise import ANY, maximum, minimum, row
 from microgradopt.engine.ops.polynomials import polynomial
 from microgradopt.engine.rules import Elementwise
 
