@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import stat
@@ -355,3 +356,14 @@ def test_importing_the_library_does_not_import_what_saving_needs():
     code = "import microgradopt, sys; print(sorted(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "microgradopt.state" not in out.stdout
+
+
+def test_a_generator_refuses_a_state_that_numpy_refuses(path):
+    rng = np.random.default_rng(0)
+    bad = copy.deepcopy(rng.bit_generator.state)
+    before = copy.deepcopy(bad)
+    bad["state"]["state"] = -1
+    mg.save(path, rng=bad)
+    with pytest.raises(StateError, match="a PCG64 generator refused the state"):
+        mg.load(path, rng=rng)
+    assert rng.bit_generator.state == before

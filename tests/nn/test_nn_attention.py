@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import microgradopt as mg
 from microgradopt import Tensor, nn
 from microgradopt.check import check_grads
 from microgradopt.engine.rules import data_of
@@ -215,3 +216,21 @@ def test_dropout_in_training_only():
     assert not np.array_equal(layer(x).data, layer(x).data)
     layer.eval()
     np.testing.assert_array_equal(layer(x).data, layer(x).data)
+
+
+def test_a_scale_of_ones_own_replaces_the_root_of_the_width():
+    rng = np.random.default_rng(3)
+    q, k, v = rng.normal(size=(3, 4, 5))
+    usual = nn.scaled_dot_product_attention(q, k, v)
+    np.testing.assert_allclose(nn.scaled_dot_product_attention(q, k, v, scale=5**-0.5), usual)
+    even = nn.scaled_dot_product_attention(q, k, v, scale=0.0)
+    np.testing.assert_allclose(even, np.broadcast_to(v.mean(axis=0), v.shape))
+
+
+def test_an_encoder_layer_takes_a_function_as_its_activation():
+    x = np.random.default_rng(4).normal(size=(2, 3, 4))
+    by_name, by_function = (
+        nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, activation=f, rng=0)(x)
+        for f in ("gelu", mg.gelu)
+    )
+    np.testing.assert_array_equal(by_name.data, by_function.data)

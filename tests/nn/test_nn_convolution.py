@@ -166,3 +166,15 @@ def test_weights_that_do_not_fit(weight, bias, groups):
 def test_an_init_of_another_shape():
     with pytest.raises(ShapeError, match=r"Conv1d\(2, 3\) needs weight of shape \(3, 2, 4\)"):
         nn.Conv1d(2, 3, 4, init=lambda shape, rng, dtype: np.zeros(2))
+
+
+def test_the_functions_are_what_the_layers_compute():
+    rng = np.random.default_rng(5)
+    for layer, function, size in (
+        (nn.Conv1d(2, 3, 3, padding="valid", rng=0), nn.conv1d, (7,)),
+        (nn.Conv2d(2, 3, 3, stride=2, padding=1, rng=0), nn.conv2d, (6, 5)),
+    ):
+        x = rng.normal(size=(2, 2, *size))
+        padding = 0 if layer.padding == "valid" else layer.padding
+        found = function(x, layer.weight, layer.bias, layer.stride, padding)
+        np.testing.assert_array_equal(found.data, layer(x).data)

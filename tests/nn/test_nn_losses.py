@@ -480,3 +480,10 @@ def test_reductions_agree_and_others_are_refused(name):
 def test_bad_options_of_losses_are_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_weight_that_does_not_fit_the_losses_is_refused():
+    with pytest.raises(ShapeError, match="weight"):
+        nn.binary_cross_entropy(np.full((2, 3), 0.5), np.ones((2, 3)), weight=np.ones(2))
+    found = nn.binary_cross_entropy(np.full((2, 3), 0.5), np.ones((2, 3)), weight=np.ones((2, 1)))
+    assert found == pytest.approx(np.log(2.0))

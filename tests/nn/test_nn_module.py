@@ -415,3 +415,7 @@ def test_apply_reaches_every_module():
     bag, seen = Bag(a=Bag(b=Bag()), c=[Bag()]), []
     assert bag.apply(seen.append) is bag
     assert seen == [bag, bag.a, bag.a.b, bag.c[0]] == bag.modules()
+
+
+def test_a_module_of_ones_own_need_not_have_samples():
+    assert nn.Module.samples() == []

@@ -144,3 +144,17 @@ def test_the_table_for_notebooks():
     assert html.count("<tr>") == 3
     assert "&lt;lambda&gt;" in html
     assert "9 parameters" in html
+
+
+def test_results_in_a_dict_and_whole_numbers_as_inputs():
+    class Two(nn.Module):
+        def __init__(self):
+            self.table = nn.Embedding(4, 3, rng=0)
+
+        def forward(self, x):
+            found = self.table(x)
+            return {"rows": found, "total": mg.sum(found)}
+
+    text = str(Two().summary(np.array([1, 3])))
+    assert "(2, 3), ()" in text
+    assert "12 parameters" in text

@@ -582,3 +582,10 @@ def test_a_plateau_can_drive_an_optimizer():
     p.grad = -1.0
     optimizer.step()
     assert p.data == 1.25
+
+
+def test_a_plain_function_may_follow_a_schedule():
+    joined = schedules.constant(0.5).for_steps(2) >> (lambda step: 0.1 / step)
+    assert [joined(step) for step in (1, 2, 3, 4)] == [0.5, 0.5, 0.1, 0.05]
+    with pytest.raises(UsageError, match="what follows must be a schedule, a finite number or"):
+        schedules.constant(0.5).for_steps(2) >> "cosine"
