@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings, strategie
 
 from benchmarks.fuzzing import checks
 from benchmarks.fuzzing.rows import Table, jax_rows, torch_rows
+from microgradopt import nn  # noqa: F401  # whose layers declare rows
 from microgradopt.check.expressions import Expression, library_rows
 from microgradopt.check.strategies import graphs
 

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from microgradopt import engine, errors, nn, optim
+from microgradopt import engine, errors
 from microgradopt.engine import linalg
 from microgradopt.engine.activations import *
 from microgradopt.engine.composites import *
@@ -29,7 +29,7 @@ from microgradopt.engine.tensor import *
 from microgradopt.engine.value import *
 
 if TYPE_CHECKING:
-    from microgradopt import check, datasets, plot, surfaces
+    from microgradopt import check, datasets, nn, optim, plot, surfaces
     from microgradopt.drawing import Drawing, draw
     from microgradopt.state import load, save
 
@@ -37,12 +37,14 @@ abs = absolute  # NumPy has both names
 
 __version__ = "0.1.0"
 
-# Imported when first used: not every program checks, plots or draws.
+# Imported when first used: not every program has a network, or draws.
 _ON_REQUEST = {
     "Drawing": "drawing",
     "check": "check",
     "datasets": "datasets",
     "draw": "drawing",
+    "nn": "nn",
+    "optim": "optim",
     "load": "state",
     "plot": "plot",
     "save": "state",
