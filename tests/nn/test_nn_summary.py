@@ -158,3 +158,16 @@ def test_results_in_a_dict_and_whole_numbers_as_inputs():
     text = str(Two().summary(np.array([1, 3])))
     assert "(2, 3), ()" in text
     assert "12 parameters" in text
+
+
+def test_a_module_of_numbers():
+    class Line(nn.Module):
+        def __init__(self):
+            self.slope = mg.Value(2.0)
+
+        def forward(self, x):
+            return self.slope * x + nn.l2_penalty([self.slope], 0.5)
+
+    text = str(Line().summary(3.0))
+    assert "1 parameters, all trainable; 8 bytes" in text
+    assert "not counted" not in text
