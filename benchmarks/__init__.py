@@ -1,7 +1,8 @@
 """Speed and memory beside the peers: ``python -m benchmarks`` prints one table.
 
 One process, one thread: the settings below are read when NumPy, torch and JAX are first imported,
-so this file sets them before anything else here is.
+so this file sets them before anything else here is. JAX minds them no longer: ``__main__`` keeps
+the process on one core. Which kernels a BLAS takes for this processor is left to the BLAS.
 """
 
 import os
@@ -14,3 +15,4 @@ os.environ.update(
     XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
     JAX_PLATFORMS="cpu",
 )
+os.environ.pop("OPENBLAS_CORETYPE", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -14,17 +15,26 @@ LEGEND = (
     "÷ ours: the median over ours, so above 1 ours is faster or smaller; "
     "a target is what that ratio, or ours itself, must reach"
 )
-PEERS = ("numpy", "micrograd", "torch", "autograd", "mygrad", "jax")
+PEERS = (
+    "numpy", "numba", "micrograd", "torch", "autograd", "mygrad", "jax", "optax",
+    "casadi", "numexpr",
+)  # fmt: skip
 
 
 def main() -> None:
     """Measure the works asked for and print the table."""
     arguments = _parser().parse_args()
+    _stay_on_one_core()
     rows: list[Row] = []
     for work in _chosen(arguments.names):
         print(f"measuring {work.title} …", file=sys.stderr)
         rows += measure(work, arguments.repeats or (2 if arguments.quick else None))
     print(_machine(), table(rows), LEGEND, sep="\n\n")
+
+
+def _stay_on_one_core() -> None:
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -43,6 +43,7 @@ _ON_REQUEST = {
     "check": "check",
     "datasets": "datasets",
     "draw": "drawing",
+    "jit": "jit",
     "nn": "nn",
     "optim": "optim",
     "load": "state",

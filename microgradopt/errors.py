@@ -12,6 +12,7 @@
     ├── StateError         (ValueError)     a saved state that is damaged or of something else
     ├── GraphError         (RuntimeError)   a graph that cannot be used as asked
     │   └── StaleGraphError                 a leaf was assigned after the graph had used it
+    ├── TraceError         (RuntimeError)   a jitted function that could not be replayed faithfully
     └── MissingExtraError  (ImportError)    an optional package that is not installed
 
     UnusedInputWarning     (UserWarning)    an input that a derivative turned out not to depend on
@@ -33,6 +34,7 @@ __all__ = [
     "ShapeError",
     "StaleGraphError",
     "StateError",
+    "TraceError",
     "UnusedInputWarning",
     "UsageError",
 ]
@@ -72,6 +74,10 @@ class StateError(MicrogradoptError, ValueError):
 
 class GraphError(MicrogradoptError, RuntimeError):
     """A computation graph that cannot be used as asked."""
+
+
+class TraceError(MicrogradoptError, RuntimeError):
+    """A function given to mg.jit does what a replay could not do again."""
 
 
 class StaleGraphError(GraphError):

@@ -44,6 +44,11 @@ def as_generator(rng: RandomSource = None) -> np.random.Generator:
     return np.random.default_rng(int(rng))
 
 
+def draw(rng: np.random.Generator, method: str, *args: Any, **options: Any) -> Any:
+    """``rng.method(...)``: how this library draws, so that a replay of mg.jit can draw anew."""
+    return getattr(rng, method)(*args, **options)
+
+
 _POSITIONS = {"pos": 624, "buffer_pos": 4}  # NumPy reads past the end of a block that begins later
 
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "microgradopt"
 FLOORS = {
     "arguments": 0,
+    "atomic": 0,
     "errors": 0,
     "files": 0,
     "randomness": 0,
@@ -35,7 +36,7 @@ FLOORS = {
 }
 INSIDE = {  # within a folder: a file imports only files that come before it
     "engine": [
-        "quiet", "modes", "graph", "copying", "rules", "ops", "reductions", "composites",
+        "quiet", "modes", "lines", "graph", "copying", "rules", "ops", "reductions", "composites",
         "activations", "padding", "norms", "linalg", "interop", "structure", "sweeps", "value",
         "tensor", "derive", "packing", "custom", "debug", "__init__",
     ],

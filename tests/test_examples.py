@@ -29,6 +29,7 @@ EXPECTED = {
         and "falls as h^1.0" in found["taylor"]
         and found["slope σ(1 − σ)"] > found["right slope"] + 0.03
     ),
+    "jit_training": lambda found: found["apart"] < 1e-6 and found["accuracy"] >= 0.97,
     "linear_softmax": lambda accuracy: 0.45 <= accuracy <= 0.6,
     "neuron": lambda result: result[1] > result[0],
     "optimizer_race": lambda table: (

@@ -6,6 +6,7 @@ timing. torch writes into the parameters; ours gives them new arrays and checks 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -36,19 +37,19 @@ def expected(shapes: Shapes) -> list[Any]:
     ]
 
 
-def ours(shapes: Shapes) -> Sample:
-    """This library's Adam."""
+def ours(shapes: Shapes, compiled: Callable[..., Any] = lambda step: step) -> Sample:
+    """This library's Adam, eagerly or with a ``compiled`` step."""
     import microgradopt as mg
 
     parameters, gradients = problem(shapes)
     nodes = [mg.Tensor(p) for p in parameters]
     for node, g in zip(nodes, gradients, strict=True):
         node.grad = g
-    optimizer = mg.optim.Adam(nodes)
+    step = compiled(mg.optim.Adam(nodes).step)
     for _ in range(STEPS):
-        optimizer.step()
+        step()
     check([node.data for node in nodes], shapes)
-    return timed(optimizer.step, calls=10)
+    return timed(step, calls=10)
 
 
 def torch(shapes: Shapes, **how: bool) -> Sample:
@@ -74,7 +75,8 @@ def check(found: list[Any], shapes: Shapes) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def _show(seconds: float) -> str:
+def show(seconds: float) -> str:
+    """Print a time."""
     return f"{1e3 * seconds:.2f} ms"
 
 
@@ -82,7 +84,7 @@ def _work(key: str, title: str, shapes: Shapes, target: float | None) -> Work:
     return Work(
         key,
         title,
-        _show,
+        show,
         (
             Contender(OURS, partial(ours, shapes)),
             Contender(

@@ -54,8 +54,8 @@ def problem(dtype: str) -> Problem:
     return Problem(X.astype(dtype), y, (w1, b1, w2, b2))
 
 
-def ours(p: Problem) -> Training:
-    """Train as a user of this library writes it."""
+def ours(p: Problem, compiled: Callable[..., Any] = lambda step: step) -> Training:
+    """Train as a user of this library writes it, eagerly or with a ``compiled`` step."""
     from microgradopt import nn, optim
 
     X, y = p.X, p.y
@@ -65,14 +65,15 @@ def ours(p: Problem) -> Training:
     W1, W2 = (w for w in model.parameters() if w.data.ndim == 2)
     optimizer = optim.SGD(model.parameters(), lr=RATE)
 
-    def step() -> object:
+    @compiled
+    def step(X: Array, y: Array) -> Any:
         loss = nn.cross_entropy(model(X), y) + nn.l2_penalty([W1, W2], REG)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return loss
+        return loss.data
 
-    return Training(step, lambda: [w.data.T for w in model.parameters()])
+    return Training(lambda: step(X, y), lambda: [w.data.T for w in model.parameters()])
 
 
 def by_hand(p: Problem, rows: Callable[[int], Any] = range) -> Training:
@@ -203,7 +204,8 @@ def jax_jit(p: Problem) -> Training:
     return Training(step, lambda: list(map(np.asarray, weights)))
 
 
-def _sample(build: Callable[[Problem], Training], dtype: str) -> Sample:
+def sample(build: Callable[[Problem], Training], dtype: str) -> Sample:
+    """Compare five steps with NumPy's, then time the next ones."""
     training, reference = build(problem(dtype)), by_hand(problem(dtype))
     for _ in range(STEPS):
         training.step()
@@ -214,20 +216,25 @@ def _sample(build: Callable[[Problem], Training], dtype: str) -> Sample:
     return timed(training.step, calls=30)
 
 
+def show(seconds: float) -> str:
+    """Print a time."""
+    return f"{1e6 * seconds:.0f} µs"
+
+
 def _work(dtype: str) -> Work:
     contenders = (
-        Contender(OURS, partial(_sample, ours, dtype)),
-        Contender("NumPy by hand, CS231n's", partial(_sample, by_hand, dtype), times_faster(1)),
+        Contender(OURS, partial(sample, ours, dtype)),
+        Contender("NumPy by hand, CS231n's", partial(sample, by_hand, dtype), times_faster(1)),
         Contender(
-            "NumPy by hand, np.arange", partial(_sample, partial(by_hand, rows=np.arange), dtype)
+            "NumPy by hand, np.arange", partial(sample, partial(by_hand, rows=np.arange), dtype)
         ),
-        Contender("torch eager", partial(_sample, torch, dtype), times_faster(1.7)),
-        Contender("HIPS autograd", partial(_sample, hips_autograd, dtype), times_faster(4)),
-        Contender("mygrad", partial(_sample, mygrad, dtype)),
-        Contender("JAX jit", partial(_sample, jax_jit, dtype)),
+        Contender("torch eager", partial(sample, torch, dtype), times_faster(1.7)),
+        Contender("HIPS autograd", partial(sample, hips_autograd, dtype), times_faster(4)),
+        Contender("mygrad", partial(sample, mygrad, dtype)),
+        Contender("JAX jit", partial(sample, jax_jit, dtype)),
     )
     title = f"W2 spiral step, {dtype}"
-    return Work(f"w2-{dtype}", title, lambda s: f"{1e6 * s:.0f} µs", contenders, rounds=25)
+    return Work(f"w2-{dtype}", title, show, contenders, rounds=25)
 
 
 WORKS = (_work("float64"), _work("float32"))

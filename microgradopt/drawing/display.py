@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, final
 
+from microgradopt.drawing.compiled import build_program_scene
 from microgradopt.drawing.dot import to_dot
 from microgradopt.drawing.mermaid import to_mermaid
 from microgradopt.drawing.renderers import RENDERERS, Engine, render_html, render_svg
 from microgradopt.drawing.scene import Direction, Options, Scene, build_scene
 from microgradopt.errors import DTypeError, UsageError
 from microgradopt.files import write_atomically
+from microgradopt.jit.program import Program
 
 BOXES_INLINE = 3000  # a notebook that shows more boxes than these becomes slow
 
@@ -26,10 +28,14 @@ def draw(
 ) -> "Drawing":
     """Draw the graph of everything that one node, or each of several, was computed from.
 
-    The drawing shows data and gradients as they are now. ``direction`` is ``"LR"`` (left to right)
-    or ``"TB"`` (top to bottom); ``values`` and ``grads`` switch the rows of the boxes on and off;
-    ``max_nodes`` limits the picture to the nodes nearest to the given ones. Raises DTypeError for
-    anything but nodes, UsageError for a bad option.
+    A jitted function is drawn as the program that replays its last traced call: arguments,
+    parameters and state it reads, its instructions, what their results become.
+
+    A graph shows data and gradients as they are now; a program has neither. ``direction`` is
+    ``"LR"`` (left to right) or ``"TB"`` (top to bottom); ``values`` and ``grads`` switch the rows
+    of the boxes on and off; ``max_nodes`` limits the picture to the nodes nearest to the given
+    ones, or to the results. Raises DTypeError for what has neither a graph nor a program,
+    UsageError for a bad option.
 
     >>> from microgradopt import Value
     >>> x = Value(3.0, name="x")
@@ -46,6 +52,9 @@ def draw(
     if title is not None and not isinstance(title, str):
         raise UsageError(f"title must be a str or None, got {title!r}")
     options = Options(direction, values, grads, max_nodes, title)
+    program = _program(node_or_nodes)
+    if program is not None:
+        return Drawing(build_program_scene(program, options))
     return Drawing(build_scene(_nodes(node_or_nodes), options))
 
 
@@ -57,6 +66,12 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 def _check_flag(name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise UsageError(f"{name} must be True or False, got {value!r}")
+
+
+def _program(given: Any) -> Program | None:
+    """Return the program that was given, or that of a jitted function."""
+    found = given if isinstance(given, Program) else getattr(given, "program", None)
+    return found if isinstance(found, Program) else None
 
 
 def _is_node(thing: object) -> bool:
@@ -81,7 +96,8 @@ def _nodes(given: Any) -> list[Any]:
 def _not_a_node(thing: object) -> str:
     return (
         f"draw() was given a {type(thing).__name__}, which has no graph; give it a Value or a "
-        "Tensor, or a list of them: usually the result of a computation, such as draw(loss)"
+        "Tensor, or a list of them: usually the result of a computation, such as draw(loss); or a "
+        "function made by mg.jit"
     )
 
 

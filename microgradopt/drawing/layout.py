@@ -60,6 +60,7 @@ def layered(scene: Scene, sizes: Ints) -> Placement:
     apart = distances(grid, order, breadth)
     y = np.floor(place_items(grid, order, apart) + 0.5).astype(np.int64)
     straighten(grid, order, apart, y)
+    y -= empty_bands(y, breadth)
     y += MARGIN - int((y - breadth // 2).min())
     columns = line_up(grid, y, sizes[:, along])
     centres = np.empty((boxes, 2), np.int64)
@@ -92,6 +93,19 @@ def distances(grid: Grid, order: Ints, breadth: Ints) -> Floats:
     apart[1:] = half[1:] + half[:-1] + gaps
     apart[np.flatnonzero(np.diff(grid.layer[order])) + 1] = 0
     return apart
+
+
+def empty_bands(y: Ints, breadth: Ints) -> Ints:
+    """Return how far each item may move up to close the bands across the picture nothing is in.
+
+    Unconnected parts have nothing that pulls them toward each other.
+    """
+    order = np.argsort(y - breadth // 2)
+    top, bottom = (y - breadth // 2)[order], (y + breadth // 2)[order]
+    gap = top[1:] - np.maximum.accumulate(bottom)[:-1]
+    closed = np.zeros(y.size, np.int64)
+    closed[order[1:]] = np.cumsum(np.maximum(gap - 2 * BOX_GAP, 0))
+    return closed
 
 
 def line_up(grid: Grid, y: Ints, length: Ints) -> Columns:

@@ -34,6 +34,10 @@ TINTS: dict[Kind, Tint] = {
     "inner": Tint("#94a3b8", "#eef2f7", "#0f172a", "#334155"),
     "output": Tint("#16a34a", "#dcfce7", "#14532d", "#15803d"),
     "more": Tint("#cbd5e1", "#ffffff", "#94a3b8", "#94a3b8"),
+    "argument": Tint("#8b5cf6", "#ede9fe", "#4c1d95", "#6d28d9"),
+    "state": Tint("#ea580c", "#ffedd5", "#7c2d12", "#c2410c"),
+    "guard": Tint("#db2777", "#fce7f3", "#831843", "#be185d"),
+    "host": Tint("#ca8a04", "#fef9c3", "#713f12", "#a16207"),
 }
 MEANINGS: dict[Kind, str] = {
     "leaf": "leaf with gradient",
@@ -42,6 +46,10 @@ MEANINGS: dict[Kind, str] = {
     "inner": "operation",
     "output": "output",
     "more": "operands left out",
+    "argument": "argument",
+    "state": "state",
+    "guard": "guard",
+    "host": "call of Python",
 }
 
 NAME, VALUE, LABEL, BADGE = 13, 12.5, 10.5, 13  # font sizes in pixels

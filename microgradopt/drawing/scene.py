@@ -14,8 +14,11 @@ from microgradopt.drawing.text import clean, exact, kind_of, parameters, shorten
 from microgradopt.engine.graph import ancestors
 
 Direction: TypeAlias = Literal["LR", "TB"]
-Kind: TypeAlias = Literal["leaf", "fixed", "constant", "inner", "output", "more"]
-# leaf: a gradient flows to it; fixed: a leaf without gradient; more: operands left out of the view
+Kind: TypeAlias = Literal[
+    "leaf", "fixed", "constant", "inner", "output", "more", "argument", "state", "guard", "host"
+]
+# leaf: a gradient flows to it; fixed: a leaf without gradient; more: operands left out of the view;
+# the last four are found in programs only, see compiled.py
 
 NAME_SHOWN = 24  # characters of a name on the picture; the tooltip has all of it
 
@@ -136,7 +139,7 @@ class _Painter:
                 self.boxes[place] = _reassigned(self.boxes[place])
             return place
         is_node = hasattr(arg, "parents")
-        self.boxes.append(_more(arg) if is_node else self._constant(arg))
+        self.boxes.append(more_box(arg.name) if is_node else constant_box(arg, self.options.values))
         return len(self.boxes) - 1
 
     def _box(self, node: Any) -> Box:
@@ -168,12 +171,14 @@ class _Painter:
             lines.append(Line("grad", *summary(_plain(node.grad))))
         return tuple(lines)
 
-    def _constant(self, value: Any) -> Box:
-        text, alarm = summary(value)
-        if isinstance(value, np.ndarray) and (value.size > 4 or not self.options.values):
-            text = f"array {kind_of(value)}"
-        tooltip = f"constant\n{clean_lines(exact(value))}"
-        return Box("constant", "", "", "", (Line("", clean(text), alarm),), tooltip)
+
+def constant_box(value: Any, entries: bool = True) -> Box:
+    """The box of a number or array; ``entries`` shows those of a small array."""
+    text, alarm = summary(value)
+    if isinstance(value, np.ndarray) and (value.size > 4 or not entries):
+        text = f"array {kind_of(value)}"
+    tooltip = f"constant\n{clean_lines(exact(value))}"
+    return Box("constant", "", "", "", (Line("", clean(text), alarm),), tooltip)
 
 
 def _plain(grad: Any) -> Any:
@@ -181,9 +186,10 @@ def _plain(grad: Any) -> Any:
     return grad.data if hasattr(grad, "parents") else grad
 
 
-def _more(node: Any) -> Box:
-    name = f" {clean(node.name)}" if node.name else ""
-    return Box("more", "", "", "", (Line("", "\u2026"),), f"operand{name} left out by max_nodes")
+def more_box(name: str | None) -> Box:
+    """The stub in the place of an operand that is not shown."""
+    called = f" {clean(name)}" if name else ""
+    return Box("more", "", "", "", (Line("", "\u2026"),), f"operand{called} left out by max_nodes")
 
 
 def _reassigned(box: Box) -> Box:

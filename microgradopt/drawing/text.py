@@ -86,14 +86,19 @@ def exact(data: Any) -> str:
 
 def kind_of(array: np.ndarray[Any, Any]) -> str:
     """Write an array's shape, and its dtype where that is not float64."""
-    shape = str(tuple(map(int, array.shape)))
-    return shape if array.dtype == np.float64 else f"{shape} {array.dtype}"
+    return shape_of(array.shape, array.dtype)
+
+
+def shape_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+    """Write a shape, and the dtype where that is not float64."""
+    text = str(tuple(map(int, shape)))
+    return text if dtype == np.float64 else f"{text} {dtype}"
 
 
 def parameters(params: dict[str, Any]) -> str:
     """Write the parameters that say something (not None, False or empty): ``axis=0``."""
     told = [
-        f"{name}={_parameter(value)}"
+        f"{name}={parameter(value)}"
         for name, value in params.items()
         if not name.startswith("_")
         if value is not None and value is not False and not (isinstance(value, tuple) and not value)
@@ -101,12 +106,13 @@ def parameters(params: dict[str, Any]) -> str:
     return shorten(clean(" ".join(told)), 28)
 
 
-def _parameter(value: Any) -> str:
+def parameter(value: Any) -> str:
+    """Write a parameter as short as it can be: slices as in an index, functions by name."""
     if isinstance(value, slice):
         ends = [value.start, value.stop] + ([value.step] if value.step is not None else [])
         return ":".join("" if end is None else str(end) for end in ends)
     if isinstance(value, tuple) and any(isinstance(part, slice) for part in value):
-        return "[" + ", ".join(map(_parameter, value)) + "]"
+        return "[" + ", ".join(map(parameter, value)) + "]"
     if isinstance(value, np.ndarray):
         return f"array{kind_of(value)}"
     if value is Ellipsis:

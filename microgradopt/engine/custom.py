@@ -86,7 +86,7 @@ class _WholeFunction(Differentiable):
         if is_floating_array(data):
             return data.copy()
         if isinstance(data, (int, float, np.floating, np.integer)):
-            return float(data)
+            return graph.to_float(data)
         raise UsageError(
             f"{self.name} must return numbers, arrays of floats, or structures of those; it "
             f"returned {type(x).__name__}" + ("; did it forget to return?" if x is None else "")

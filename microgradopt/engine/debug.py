@@ -12,14 +12,13 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ContextDecorator
-from linecache import getline
-from os.path import dirname
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from microgradopt.engine import derive, graph, sweeps
 from microgradopt.engine.graph import Array, Node, Primitive, attach, describe, reach
+from microgradopt.engine.lines import Line, quoted, users_line
 from microgradopt.engine.rules import Elementwise, Linear, data_of, is_floating
 from microgradopt.engine.structure import leaves
 from microgradopt.engine.sweeps import tangent
@@ -88,7 +87,7 @@ class debug(ContextDecorator):  # noqa: N801  # used like a keyword, as no_grad 
 
     def _made(self, node: Node, primitive: Primitive, operands: Sequence[Any]) -> None:
         """A node has been made: look at its data, and remember those its rule may read."""
-        line = _users_line()
+        line = users_line()
         if self.nonfinite:
             _refuse_nonfinite_result(node, primitive, operands, line)
         if node.op is None:
@@ -105,7 +104,7 @@ class debug(ContextDecorator):  # noqa: N801  # used like a keyword, as no_grad 
     def _line_of(self, node: Node) -> str:
         """Where the user applied the operation, as a traceback writes it."""
         record = self._records.get(node._index)
-        return _text(record.line) if record else "\n  before debug() was entered"
+        return quoted(record.line) if record else "\n  before debug() was entered"
 
     def _refuse_written(self, node: Node) -> None:
         """Raise if an array was written that the rule of ``node`` is about to read."""
@@ -142,9 +141,6 @@ class debug(ContextDecorator):  # noqa: N801  # used like a keyword, as no_grad 
         self._records = {i: r for i, r in self._records.items() if r is not _FORGOTTEN}
         self._copies.clear()
         self._many = max(MANY, 2 * len(self._records))
-
-
-Line: TypeAlias = tuple[str, int, str]  # file, number, function
 
 
 class _Record(NamedTuple):
@@ -216,12 +212,12 @@ def _refuse_nonfinite_result(
             at = _first(np.isnan(data_of(x)))
             raise NonFiniteError(
                 f"{_called(x)} came into the graph with NaN, at entry {_place(at)}; "
-                f"{primitive.name!r} was applied to it{_text(line)}"
+                f"{primitive.name!r} was applied to it{quoted(line)}"
             )
     number = np.asarray(node._raw)[where]
     spot = f" at entry {_place(where)}" if where else ""
     shown = " and ".join(_shown(x, where, node, primitive) for x in operands)
-    raise NonFiniteError(f"{primitive.name!r} made {number}{spot} of {shown}{_text(line)}")
+    raise NonFiniteError(f"{primitive.name!r} made {number}{spot} of {shown}{quoted(line)}")
 
 
 def _shown(x: Any, where: tuple[int, ...], node: Node, primitive: Primitive) -> str:
@@ -248,28 +244,11 @@ def _rule_reads_data(primitive: Primitive) -> bool:
     return not isinstance(primitive, Linear)
 
 
-# The user's line
-
-_OURS = tuple(dirname(str(m.__file__)) for m in (np, sys.modules["microgradopt"]))
-
-
-def _users_line() -> Line:
-    """The innermost line outside this library and NumPy; failing that, the outermost."""
-    frame = sys._getframe(1)
-    while frame.f_code.co_filename.startswith(_OURS) and frame.f_back is not None:
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
-
-
-def _text(line: Line) -> str:
-    """A line as a traceback shows it."""
-    file, number, function = line
-    code = getline(file, number).strip()
-    return f'\n  File "{file}", line {number}, in {function}' + (f"\n    {code}" if code else "")
+# Warnings
 
 
 def _warn(message: str) -> None:
-    file, number, _ = _users_line()
+    file, number, _ = users_line()
     warnings.warn_explicit(message, UnusedInputWarning, file, number, registry={})
 
 

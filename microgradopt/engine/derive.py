@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine.graph import Node, attach, describe
+from microgradopt.engine.graph import Node, attach, describe, to_float
 from microgradopt.engine.modes import in_progress, level, paused, recording
 from microgradopt.engine.ops.shapes import reshape, stack
 from microgradopt.engine.rules import alias, data_of, shape_of
@@ -93,7 +93,7 @@ def _plain(results: list[Any], likes: Sequence[Any]) -> list[Any]:
         elif isinstance(like, Node):
             out.append(own(g, like, kept))
         else:
-            out.append(np.zeros_like(like) if isinstance(like, np.ndarray) else float(g))
+            out.append(np.zeros_like(like) if isinstance(like, np.ndarray) else to_float(g))
     return out
 
 
@@ -233,7 +233,7 @@ def _match(x: Any, like: Any, what: str, whose: str) -> Any:
         raise ShapeError(f"{what} has shape {have} where {whose} has {np.shape(data)}")
     if isinstance(x, Node):
         return x
-    return np.array(x, data.dtype) if isinstance(data, np.ndarray) else float(x)
+    return np.array(x, data.dtype) if isinstance(data, np.ndarray) else to_float(x)
 
 
 def hvp(f: Function, x: Any, v: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 
-from microgradopt.engine.modes import PAUSED, in_progress, paused
+from microgradopt.engine.modes import PAUSED, in_progress, paused, settings_changed
 from microgradopt.engine.quiet import in_ieee, restore, silence
 from microgradopt.errors import DTypeError, GraphError, ShapeError, StaleGraphError, UsageError
 
@@ -110,6 +110,7 @@ class Node:
                 "a constant with its data, or set requires_grad on the leaves"
             )
         self._bits = int(bool(wanted))
+        settings_changed()
 
     @property
     def params(self) -> dict[str, Any]:
@@ -146,7 +147,7 @@ class Node:
                 f"item() needs a single number, and {describe(self)} holds {data.size}; "
                 "index it first, or use .numpy()"
             )
-        return float(data if isinstance(data, float) else data.item())
+        return to_float(data if isinstance(data, float) else data.item())  # type: ignore[no-any-return]
 
     def __float__(self) -> float:
         if in_progress(self._bits):
@@ -154,7 +155,7 @@ class Node:
                 f"float() on {describe(self)} would cut it out of the derivative being taken: "
                 "use mg.exp, mg.sin, … instead of math's functions, or .item() if you mean it"
             )
-        return self.item()
+        return float(self.item())
 
     def __eq__(self, other: object) -> bool:
         return self is other  # said here, or `node == array` would ask the array
@@ -330,7 +331,7 @@ def constant(x: Any, user: Primitive) -> Raw:
     if isinstance(x, np.ndarray):
         data: Any = np.asarray(x)
     elif isinstance(x, (bool, int, float, np.floating, np.integer, np.bool_)):
-        return float(x)  # also NumPy's scalars, which would promote float32 if they were kept
+        return to_float(x)  # type: ignore[no-any-return]  # NumPy's scalars would promote float32
     elif isinstance(x, (list, tuple)):
         if any(isinstance(item, Node) for item in x):
             raise DTypeError(
@@ -354,7 +355,7 @@ def constant(x: Any, user: Primitive) -> Raw:
 def _with_constants(primitive: Primitive, args: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """Operands and raw data with every constant checked; whole numbers become floats."""
     operands = [x if isinstance(x, Node) else constant(x, primitive) for x in args]
-    dtypes = [x._raw.dtype for x in args if isinstance(x, Node) and type(x._raw) is not float]
+    dtypes = [x._raw.dtype for x in args if isinstance(x, Node) and x._raw.__class__ is not float]
     for i, x in enumerate(operands):  # as do lists, which have no dtype of their own
         if isinstance(x, np.ndarray) and (x.dtype.kind in "iu" or isinstance(args[i], list)):
             operands[i] = x.astype(dtypes[0] if dtypes else np.float64)
@@ -446,6 +447,11 @@ def _primitive_named(name: str) -> Primitive:
         raise UsageError(
             f"no primitive is named {name!r} here; import the module that declares it first"
         ) from None
+
+
+def to_float(x: Any) -> Any:
+    """A number as a float; what stands for a number in a trace goes on standing for one."""
+    return float(x) if not hasattr(x, "as_float") else x.as_float()
 
 
 def copy_raw(x: Any) -> Any:

@@ -189,7 +189,7 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> LstsqResult:
     s = svdvals(a)
     x = matmul(pinv_row(a, rcond=cut), b)
     raw = data_of(s)
-    rank = int(np.sum(raw > cut * np.max(raw, initial=0.0)))
+    rank = np.sum(raw > cut * np.max(raw, initial=0.0)).item()
     away = matmul(a, x) - b
     columns_of_b = away if ndim(away) == 2 else expand_dims(away, -1)
     full = m > n == rank

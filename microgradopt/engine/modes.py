@@ -5,6 +5,7 @@ from collections.abc import Generator
 from contextlib import ContextDecorator
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from itertools import count
 from types import coroutine
 from typing import Any
 
@@ -19,6 +20,7 @@ class _State:
     pauses = 0  # how many no_grad() it is inside of
     level = 0  # how many functional transforms
     strand: int | None = None  # which mask bits those take
+    tracer: Any = None  # who records the call of a jitted function
 
 
 class _Thread(threading.local):
@@ -28,6 +30,45 @@ class _Thread(threading.local):
 
 _thread = _Thread()
 PAUSED: list[None] = []  # not empty while any thread may be paused: a quick look comes first
+
+
+def tracer() -> Any:
+    """Who records what the current thread does, for mg.jit; None where nobody does."""
+    return _thread.state.tracer
+
+
+def settled(x: Any) -> Any:
+    """Plain data that decide which operations follow: mg.jit traces anew where they are others."""
+    tracer = _thread.state.tracer
+    return x if tracer is None else tracer.settled(x)
+
+
+class traced:  # noqa: N801
+    """Inside, the current thread's work is recorded by a tracer; by nobody, where it is None."""
+
+    def __init__(self, tracer: Any) -> None:
+        self.tracer = tracer
+
+    def __enter__(self) -> None:
+        self.before = _thread.state.tracer
+        _thread.state.tracer = self.tracer
+
+    def __exit__(self, *exception: object) -> None:
+        _thread.state.tracer = self.before
+
+
+_changes = count()
+_state_of_settings = [next(_changes)]
+
+
+def settings_changed() -> None:
+    """Something has been set that decides what a function does, such as a training mode."""
+    _state_of_settings[0] = next(_changes)
+
+
+def settings() -> int:
+    """A number that is another one after every such change; mg.jit compares it."""
+    return _state_of_settings[0]
 
 
 def paused() -> bool:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine.graph import Node, Primitive, constant
+from microgradopt.engine.graph import Node, Primitive, constant, to_float
 from microgradopt.errors import ShapeError, UsageError
 
 __all__ = [
@@ -92,13 +92,18 @@ class Elementwise(Differentiable):
         if rule is None:
             return None
         p: Any = evaluate(rule, out, args)
-        kind = p.__class__
-        if kind is float and p == 1.0:
+        if type(p) is float and p == 1.0:
             return g
+        kind = p.__class__
         if kind is bool or kind is np.bool_ or (kind is np.ndarray and p.dtype == bool):
             return select(p, g)
-        product = g * p
-        return product if _is_finite(data_of(product)) else _absorbed(product, g, p)
+        return chained(g, p)
+
+
+def chained(g: Any, p: Any) -> Any:
+    """``g * p``, but 0 where one of them is 0 and the other infinite or NaN."""
+    product = g * p
+    return product if _is_finite(data_of(product)) else _absorbed(product, g, p)
 
 
 def _is_finite(x: Any) -> bool:
@@ -109,7 +114,6 @@ def _is_finite(x: Any) -> bool:
 
 
 def _absorbed(product: Any, g: Any, p: Any) -> Any:
-    """``g * p``, but 0 where one of them is 0 and the other infinite or NaN."""
     g, p, product_data = data_of(g), data_of(p), data_of(product)
     lost = np.logical_and(np.logical_or(np.equal(g, 0.0), np.equal(p, 0.0)), np.isnan(product_data))
     return Primitive.table["where"](lost, 0.0, product) if lost.any() else product
@@ -369,6 +373,30 @@ class Plain(Primitive):
         return self.compute(raw, params)
 
 
+# What the chain rule does to a cotangent, as operations for a compiler to record
+
+
+def _chained_float(g: float, p: float) -> float:
+    product = g * p
+    return 0.0 if product != product and (g == 0.0 or p == 0.0) else product
+
+
+chain = Plain(
+    "chain",
+    scalar=_chained_float,
+    array=lambda g, p: chained(g, p),
+    symbol="·∂",
+    doc="A cotangent times a partial derivative; 0 where one of them is 0, whatever the other is.",
+)
+passing = Plain(
+    "passing",
+    scalar=lambda passed, g: g if passed else 0.0,
+    array=lambda passed, g: select(passed, g),
+    symbol="·∂",
+    doc="A cotangent where a truth value lets it pass, else 0.",
+)
+
+
 def data_of(x: Any) -> Any:
     """What a node holds; anything else is itself."""
     return x._raw if isinstance(x, Node) else x
@@ -376,7 +404,7 @@ def data_of(x: Any) -> Any:
 
 def as_float(x: Any) -> Any:
     """A plain number as a float, which does not promote float32; a node as it is."""
-    return x if isinstance(x, Node) else float(x)
+    return x if isinstance(x, Node) else to_float(x)
 
 
 def is_floating_array(x: Any) -> bool:
@@ -392,6 +420,8 @@ def is_floating(x: Any) -> bool:
 def shape_of(x: Any) -> tuple[int, ...]:
     """The shape of a float (``()``), an array or a node."""
     data = x._raw if isinstance(x, Node) else x
+    if data.__class__ is float:
+        return ()
     return data.shape if isinstance(data, np.ndarray) else np.shape(data)
 
 
@@ -514,7 +544,7 @@ def fit(g: Any, like: Node, *, grow: bool = False) -> Any:
             g = unbroadcast(g, ())
         if data_of(g).__class__ is float:
             return g
-        return as_value(g) if isinstance(g, Node) else float(g)
+        return as_value(g) if isinstance(g, Node) else to_float(g)
     if g.__class__ is np.ndarray and g.shape == data.shape and g.dtype is data.dtype:
         return g
     if not isinstance(data_of(g), np.ndarray):

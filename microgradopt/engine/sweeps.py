@@ -19,6 +19,7 @@ from microgradopt.engine.graph import (
     describe,
     reach,
     refuse_stale,
+    to_float,
 )
 from microgradopt.engine.modes import level, recording
 from microgradopt.engine.quiet import quietly
@@ -79,14 +80,14 @@ def pullback(
         if general or a.__class__ is tuple:
             g = table.pop(node)
             if node in wanted:
-                found[node] = g
+                found[node] = _without_sign(g)
             sweep.through(node, g)
             continue
         g = table[node]
         if kept is not None:
             node.grad = g
         elif node in wanted:
-            found[node] = g
+            found[node] = _without_sign(g)
         if g == 0.0:
             continue  # nothing reached it; times an infinite slope that would be NaN
         b = node._b
@@ -114,8 +115,13 @@ def pullback(
         except (ArithmeticError, ValueError):
             _pull_one_by_one(node, g, table)
     for leaf in leaves:
-        found[leaf] = table[leaf]
+        found[leaf] = _without_sign(table[leaf])
     return found
+
+
+def _without_sign(g: Any) -> Any:
+    """A float that is not −0.0: the sign of a zero would tell which ways led to it."""
+    return g + 0.0 if g.__class__ is float else g
 
 
 def gathered(pairs: Iterable[tuple[Node, Any]]) -> dict[Node, Any]:
@@ -154,7 +160,7 @@ class Sweep:
         """Pass a node's cotangent on to its operands: any row, any kind, raw or lifted."""
         if self.kept is not None:
             node.grad = own(g, node, self.kept)
-        if g.__class__ is float and g == 0.0:
+        if type(g) is float and g == 0.0:
             return  # nothing reached it
         args = node._a if node._a.__class__ is tuple else node.args
         raw = []
@@ -194,7 +200,7 @@ class Sweep:
             )
             c = found if fits else _fitted(found, x, op)
             so_far = table[x]
-            if so_far.__class__ is float and so_far == 0.0:
+            if type(so_far) is float and so_far == 0.0:
                 table[x] = c
             elif x in self.summed:
                 np.add(so_far, c, out=so_far)
@@ -345,13 +351,13 @@ def seed_for(node: Node, gradient: Any) -> Any:
         )
     if np.asarray(gradient).dtype.kind not in "fiub":
         raise DTypeError(f"gradient must hold real numbers, got {np.asarray(gradient).dtype}")
-    return float(gradient) if isinstance(data, float) else np.array(gradient, data.dtype)
+    return to_float(gradient) if isinstance(data, float) else np.array(gradient, data.dtype)
 
 
 def own(g: Any, like: Node, kept: set[int]) -> Any:
     """A cotangent as a float, or as an array that is nobody's else: no view, not handed out yet."""
     if like._raw.__class__ is float:
-        return g if g.__class__ is float else float(g)
+        return g if g.__class__ is float else to_float(g)
     if g.__class__ is not np.ndarray:
         g = np.full_like(like._raw, g)
     elif g.base is not None or id(g) in kept or g is like._raw:

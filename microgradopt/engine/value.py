@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from microgradopt.engine import copying, sweeps
-from microgradopt.engine.graph import KINDS, Node, tick
+from microgradopt.engine.graph import KINDS, Node, tick, to_float
 from microgradopt.engine.interop import Interoperable
 from microgradopt.engine.modes import PAUSED, paused
 from microgradopt.engine.ops import elementwise as ops
@@ -139,9 +139,9 @@ class Value(Interoperable, Node):
     def leaf_data(cls, data: Any) -> float:
         """``data`` as a float, or a DTypeError that says what to give instead."""
         if isinstance(data, (int, float, np.floating, np.integer, np.bool_)):
-            return float(data)
+            return to_float(data)  # type: ignore[no-any-return]
         if isinstance(data, np.ndarray) and data.ndim == 0 and data.dtype.kind in "fiub":
-            return float(data)
+            return to_float(data)  # type: ignore[no-any-return]
         if isinstance(data, Node):
             raise DTypeError(
                 f"Value({data!r}): this is a graph node already; use it as it is, or its "

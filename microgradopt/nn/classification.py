@@ -7,7 +7,7 @@ import numpy as np
 
 from microgradopt.arguments import check_number
 from microgradopt.engine.composites import floating, log_softmax
-from microgradopt.engine.graph import Array, Node
+from microgradopt.engine.graph import Array, Node, to_float
 from microgradopt.engine.ops.elementwise import exp, log, log1p, softplus, where
 from microgradopt.engine.ops.shapes import expand_dims, index, moveaxis, reshape, sum
 from microgradopt.engine.quiet import quietly
@@ -204,7 +204,7 @@ def _of_labels(
             f"{user}: all {len(flat)} labels are ignore_index={ignore_index}, and there is no mean "
             'of nothing; skip the batch, or use reduction="sum"'
         )
-    return sum(losses) / float(counted.sum())
+    return sum(losses) / to_float(counted.sum())
 
 
 @quietly

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from microgradopt import randomness
 from microgradopt.engine.graph import Array
 from microgradopt.engine.quiet import quietly
 from microgradopt.engine.rules import shape_of as shape
@@ -49,7 +50,8 @@ class _Random(Module):
         dtype = dtype_of(like)
         if self.p == 1.0:
             return np.zeros(size, dtype)
-        return (self.rng.random(size, np.float32) >= self.p).astype(dtype)
+        drawn: Array = randomness.draw(self.rng, "random", size, np.float32)
+        return (drawn >= self.p).astype(dtype)
 
     def __repr__(self) -> str:
         return call_of(self, self.p)

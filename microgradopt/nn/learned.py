@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from microgradopt import randomness
 from microgradopt.arguments import check_number
 from microgradopt.engine.activations import leaky_relu
 from microgradopt.engine.ops.elementwise import equal, logical_and, sigmoid, where
@@ -131,7 +132,7 @@ class RReLU(Module):
         x = operand("RReLU", x)
         if not self.training:
             return leaky_relu(x, 0.5 * (self.lower + self.upper))
-        slopes = self.rng.uniform(self.lower, self.upper, shape(x))
+        slopes = randomness.draw(self.rng, "uniform", self.lower, self.upper, shape(x))
         return leaky_relu(x, np.asarray(slopes, dtype_of(x)) if shape(x) else slopes)
 
     def __repr__(self) -> str:

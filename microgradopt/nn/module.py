@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 
+from microgradopt.engine import modes
 from microgradopt.engine.graph import Node
 from microgradopt.errors import StateError, UsageError
 from microgradopt.nn.arguments import flag
@@ -74,7 +75,13 @@ class Module:
         """What calling the module computes; subclasses say it."""
         raise NotImplementedError(f"{type(self).__name__} must define forward()")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        modes.settings_changed()
+
     def __call__(self, *args: Any, **options: Any) -> Any:
+        if (tracer := modes.tracer()) is not None:
+            tracer.depends_on(self)
         if self._hooks:
             return self._call_with_hooks(args, options)
         return self.forward(*args, **options)

@@ -164,7 +164,7 @@ def _inputs(x: Any) -> Sequence[Any]:
         )
     if isinstance(x, Tensor):
         return [as_value(entry) for entry in x]
-    return x.tolist() if isinstance(x, np.ndarray) else list(x)
+    return [entry.item() for entry in x] if isinstance(x, np.ndarray) else list(x)
 
 
 def _name(activation: Activation) -> str:

@@ -37,7 +37,7 @@ def scale_by_factored_rms(beta2_decay: Hyper = -0.8, eps: Hyper | None = None) -
     ) -> tuple[Any, dict[str, Any]]:
         _check_decay(beta2_decay)
         step = state["step"] + 1
-        weight = float(step) ** beta2_decay
+        weight = step**beta2_decay
         least = float(np.finfo(g.dtype).eps) if eps is None else eps
         after: dict[str, Any] = {"step": step}
         squares = g * g

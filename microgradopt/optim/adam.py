@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -47,7 +46,7 @@ def scale_by_adam(
         # Both corrections in one factor of the result saves passes over the arrays.
         missing_m = 1.0 - beta1**step if bias_correction else 1.0
         missing_v = 1.0 - beta2**step if bias_correction else 1.0
-        update = (scale * math.sqrt(missing_v) / missing_m) * m
+        update = (scale * sqrt(missing_v) / missing_m) * m
         update /= root_of(v, missing_v, eps, eps_mode)
         return update, after
 
@@ -84,7 +83,7 @@ def root_of(v: Any, missing: float, eps: float, eps_mode: str) -> Any:
     if eps_mode == "inside":
         return sqrt(v + eps * missing)
     root = sqrt(v)
-    root += eps if eps_mode == "hat" else eps * math.sqrt(missing)
+    root += eps if eps_mode == "hat" else eps * sqrt(missing)
     return root
 
 

@@ -8,23 +8,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from microgradopt.engine.graph import Array, Node
+from microgradopt.engine import modes
+from microgradopt.engine.graph import Array, Node, to_float
 from microgradopt.engine.quiet import quietly
 from microgradopt.engine.structure import map_structure
 from microgradopt.errors import DTypeError, NonFiniteError, ShapeError, UsageError
 from microgradopt.optim.strips import Strip, lay_out
-from microgradopt.optim.transforms import State, Transform
+from microgradopt.optim.transforms import State, Transform, at
 
 Move: TypeAlias = Callable[[], None]  # makes a step that has been computed
 
 
-def made_whole(change: Callable[[], None]) -> None:
-    """Make a change that may be made twice; Ctrl-C in the middle waits until it is complete."""
-    try:
-        change()
-    except BaseException:
-        change()
-        raise
+VARYING = ("params", "names", "lr")  # entries of the options that a traced step does not fix
 
 
 class Group:
@@ -56,6 +51,23 @@ class Group:
         """The transform's state, by parameter name where it has one for each."""
         held = {k: s for strip in self._strips for k, s in strip.by_name().items()}
         return {name: held.get(name, s) for name, s in self._state.items()}
+
+    @property
+    def fixed(self) -> tuple[Any, ...]:
+        """The options that a traced step takes as constants: all but the learning rate."""
+        return tuple([v for k, v in self.options.items() if k not in VARYING])
+
+    def enter(self, tracer: Any, made: Callable[[dict[str, Any]], Transform]) -> None:
+        """Let a traced step take the state, and the learning rate, from here at each replay."""
+        self.set_state(self.state())
+        tracer.hold(self, "_state")
+        tracer.depends(self, "fixed")
+        if "lr" in self.options:
+            self.transform = made({**self.settings(), "lr": self._rate})
+
+    def _rate(self, step: int) -> float:
+        """The learning rate at a step, as a schedule."""
+        return at(self.options["lr"], step)
 
     def set_state(self, state: State) -> None:
         """Go on from a state as :meth:`state` gives it."""
@@ -110,7 +122,7 @@ class Group:
         active = {name: p for name, p in self.nodes.items() if p.grad is not None}
         gradients = [_converted(name, p) for name, p in active.items()]
         rule = self.transform.rule if self.transform else None
-        if rule and rule.entrywise:
+        if rule and rule.entrywise and modes.tracer() is None:
             return self._moved_in_strips(rule.at(step), active, gradients)
         return self._moved_by_name(active, gradients, step)
 
@@ -181,7 +193,7 @@ def _as_entries(leaf: Any) -> Any:
 def _plain(x: Any, like: Node) -> Any:
     """A new number for a Value as a float, for a Tensor as an array."""
     if like._raw.__class__ is float and np.shape(x) == ():
-        return float(x)
+        return to_float(x)
     return np.asarray(x)
 
 
@@ -189,7 +201,7 @@ def _converted(name: str, p: Node) -> Any:
     """The gradient of a parameter in its form, also where it was set by hand."""
     g, data = p.grad, p._raw
     if data.__class__ is float:
-        return g if g.__class__ is float else float(_as_array(name, g, np.float64, ()))
+        return g if g.__class__ is float else to_float(_as_array(name, g, np.float64, ()))
     if g.__class__ is np.ndarray and g.shape == data.shape and g.dtype is data.dtype:
         return g
     return _as_array(name, g, data.dtype, data.shape)
@@ -207,6 +219,14 @@ def _as_array(name: str, g: Any, dtype: Any, shape: tuple[int, ...]) -> Array:
 
 
 def _refuse_nonfinite(gradients: dict[str, Any]) -> None:
+    if (tracer := modes.tracer()) is not None:
+        if not tracer.all_finite(list(gradients.values())):
+            tracer.concretely(_refuse_nonfinite_arrays, (gradients,))
+        return
+    _refuse_nonfinite_arrays(gradients)
+
+
+def _refuse_nonfinite_arrays(gradients: dict[str, Any]) -> None:
     for name, g in gradients.items():
         bad = 0 if g is None else int(np.count_nonzero(~np.isfinite(g)))
         if bad:

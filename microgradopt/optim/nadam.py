@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
+from microgradopt.engine.ops.elementwise import sqrt
 from microgradopt.optim.adam import EPS_MODES, averages, root_of
 from microgradopt.optim.optimizer import Optimizer, given
 from microgradopt.optim.options import Exclusion, check_choice
@@ -34,10 +34,10 @@ def scale_by_nadam(
     """
     check_choice("scale_by_nadam", "eps_mode", eps_mode, EPS_MODES)
 
-    def mu(step: int, beta1: float, momentum_decay: float) -> float:
+    def mu(step: Any, beta1: float, momentum_decay: float) -> Any:
         if not momentum_warmup:
             return beta1
-        return beta1 * (1.0 - 0.5 * math.pow(0.96, step * momentum_decay))
+        return beta1 * (1.0 - 0.5 * 0.96 ** (step * momentum_decay))
 
     def apply(
         g: Any,
@@ -54,7 +54,7 @@ def scale_by_nadam(
         now, following = mu(step, beta1, momentum_decay), mu(step + 1, beta1, momentum_decay)
         product = state["mu_product"] * now
         missing = 1.0 - beta2**step
-        scale *= math.sqrt(missing)
+        scale *= sqrt(missing)
         update = (scale * (1.0 - now) / (1.0 - product)) * g
         update += (scale * following / (1.0 - product * following)) * m
         update /= root_of(v, missing, eps, eps_mode)
@@ -116,7 +116,7 @@ def scale_by_radam(
         length = longest - 2.0 * step * beta2**step / missing
         trusted = length > max(threshold, 4.0)
         if trusted:
-            scale *= rectification(length, longest) * math.sqrt(missing)
+            scale *= rectification(length, longest) * sqrt(missing)
         if nesterov:
             update = (scale * beta1 / (1.0 - beta1 ** (step + 1))) * m
             update += (scale * (1.0 - beta1) / (1.0 - beta1**step)) * g
@@ -140,10 +140,10 @@ def scale_by_radam(
     )
 
 
-def rectification(length: float, longest: float) -> float:
+def rectification(length: Any, longest: Any) -> Any:
     """RAdam's r, for an average of ``length`` squares that will be one of ``longest``."""
     now = (length - 4.0) * (length - 2.0) / length
-    return math.sqrt(now * longest / ((longest - 4.0) * (longest - 2.0)))
+    return sqrt(now * longest / ((longest - 4.0) * (longest - 2.0)))
 
 
 def nadam(

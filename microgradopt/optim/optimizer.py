@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from microgradopt.atomic import made_whole
+from microgradopt.engine import modes
 from microgradopt.engine.graph import Node
 from microgradopt.engine.structure import map_structure
 from microgradopt.errors import NonFiniteError, UsageError
-from microgradopt.optim.groups import Group, made_whole
+from microgradopt.optim.groups import Group
 from microgradopt.optim.options import (
     Exclusion,
     as_groups,
@@ -175,6 +177,30 @@ class Optimizer:
             UsageError: if the rule looks ahead and there is no closure.
         """
         self._refresh()
+        if (tracer := modes.tracer()) is not None:
+            return self._traced_step(tracer, closure)
+        return self._step(closure)
+
+    @property
+    def _setup(self) -> tuple[Any, ...]:
+        """What a step takes as fixed besides the options of groups."""
+        return len(self._groups), self.nonfinite
+
+    def _traced_step(self, tracer: Any, closure: Callable[[], Any] | None) -> Any:
+        """A step that is being recorded: state and learning rate come from here at each replay."""
+        before = [group.transform for group in self._groups]
+        tracer.hold(self, "steps")
+        tracer.hold(self, "skipped")
+        tracer.depends(self, "_setup")
+        try:
+            for group in self._groups:
+                group.enter(tracer, self._made)
+            return self._step(closure)
+        finally:
+            for group, transform in zip(self._groups, before):
+                group.transform = transform
+
+    def _step(self, closure: Callable[[], Any] | None) -> Any:
         step = self.steps + 1
         with self._ahead(closure, step):
             loss = closure() if closure is not None else None

@@ -66,7 +66,7 @@ def scale_by_prodigy(
         """The hyper-parameters in a step."""
         h = {name: at(value, step, name) for name, value in hypers.items()}
         _check_d0(h["d0"])
-        return {"beta3": math.sqrt(h["beta2"]), "growth_rate": math.inf, **h}
+        return {"beta3": sqrt(h["beta2"]), "growth_rate": math.inf, **h}
 
     def init(params: Named) -> State:
         nothing = zeros_like(0.0)
@@ -86,7 +86,7 @@ def scale_by_prodigy(
         rate = h["lr"] * d
         if use_bias_correction:
             t = state["step"] + 1
-            rate = rate * (math.sqrt(1.0 - h["beta2"] ** t) / (1.0 - h["beta1"] ** t))
+            rate = rate * (sqrt(1.0 - h["beta2"] ** t) / (1.0 - h["beta1"] ** t))
         weight = (d / h["d0"]) * (d if safeguard_warmup else rate)
         arrays = {
             name: _gathered(g[name], state["arrays"][name], params[name], d, weight, h)

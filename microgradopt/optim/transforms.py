@@ -25,6 +25,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from microgradopt.arguments import check_number
+from microgradopt.engine import modes
 
 Named: TypeAlias = dict[str, Any]  # by parameter name: an array each
 State: TypeAlias = Any  # nested dicts of arrays and plain numbers
@@ -259,10 +260,16 @@ def at(hyper: Hyper, step: int, name: str = "lr") -> float:
     """
     if not callable(hyper):
         return float(hyper)
+    if (tracer := modes.tracer()) is not None:  # asked again in every replay
+        return tracer.host(name, partial(_asked, hyper, name), (step,))  # type: ignore[no-any-return]
     value = hyper(step)
     low, high = LIMITS.get(name, (0.0, math.inf))
     check_number("schedule", f"its value at step {step}", value, low, high)
     return float(value)
+
+
+def _asked(hyper: Hyper, name: str, step: int) -> float:
+    return at(hyper, step, name)
 
 
 def check_hyper(user: str, name: str, value: Any, limits_of: str | None = None) -> None:

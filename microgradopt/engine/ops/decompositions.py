@@ -11,12 +11,15 @@ hides which are equal: those closer than :func:`_blur` count. What depends on ei
 on none of the vectors of such a group, has its derivative all the same; anything else gets NaN.
 """
 
+import operator
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from microgradopt.engine.graph import Node
+from microgradopt.engine.modes import settled
 from microgradopt.engine.ops.arranging import split
 from microgradopt.engine.ops.elementwise import absolute, exp, less_equal, where
 from microgradopt.engine.ops.indexing import tril
@@ -260,7 +263,7 @@ def _det_in_rows(x: Any) -> Any:
     """
     n, batch = shape(x)[-1], shape(x)[:-2]
     flat = reshape(x, (int(np.prod(batch, dtype=int)), n, n))
-    ranks = _ranks(data_of(flat))
+    ranks = settled(_ranks(data_of(flat)))
     kinds = np.unique(ranks)
     if len(kinds) <= 1:
         return reshape(_det_of_rank(flat, int(kinds[0]) if len(kinds) else n), batch)
@@ -361,7 +364,7 @@ def _reciprocal(gap: Any, blur: Any, used: Any) -> Any:
 
 def _pairs_used(*inner: Any) -> Any:
     """For which pairs (i, j) of vectors, i ≠ j, the cotangent asks for either."""
-    found = np.logical_or.reduce([data_of(x) != 0.0 for x in inner])
+    found = reduce(operator.or_, [data_of(x) != 0.0 for x in inner])
     return (found | np.swapaxes(found, -1, -2)) & ~np.eye(found.shape[-1], dtype=bool)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine.graph import Node
+from microgradopt.engine.graph import Node, to_float
 from microgradopt.engine.ops.elementwise import where
 from microgradopt.engine.ops.indexing import in_dtype_of, take
 from microgradopt.engine.ops.shapes import (
@@ -215,7 +215,7 @@ def _one_period(x: Any, xp: Any, fp: Any, period: Any) -> tuple[Any, Any, Any]:
     """Everything moved into one period, and one point more on each side of it."""
     if isinstance(period, Node) or not period:
         raise UsageError(f"interp: period must be a plain number that is not 0, got {period!r}")
-    period = abs(float(period))
+    period = abs(to_float(period))
     x, xp = _modulo(x, period), _modulo(xp, period)
     order = np.argsort(data_of(xp))
     order = np.concatenate([order[-1:], order, order[:1]])

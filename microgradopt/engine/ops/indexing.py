@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from microgradopt.engine.graph import Node
+from microgradopt.engine.modes import settled
 from microgradopt.engine.ops.elementwise import isfinite, where
 from microgradopt.engine.ops.products import diagonal
 from microgradopt.engine.ops.shapes import (
@@ -102,7 +103,7 @@ def take(x: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
     x, axis = flat_or_along(x, axis, "take")
     n = shape_of(x)[axis]
     chosen = _within(whole(indices, "take"), -n, n, mode, "take")
-    return index(x, along(axis, chosen if chosen.ndim else int(chosen)))
+    return index(x, along(axis, chosen if chosen.ndim else chosen.item()))
 
 
 def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
@@ -157,7 +158,7 @@ def trim_zeros(x: Any, trim: str = "fb", axis: Any = None) -> Any:
         raise UsageError(f"trim_zeros: trim must be 'f', 'b' or 'fb', got {trim!r}")
     axes = check_axis(axis, ndim(x), "trim_zeros")
     axes = range(ndim(x)) if axes is None else axes if isinstance(axes, tuple) else (axes,)
-    found = np.argwhere(data_of(x))
+    found = settled(np.argwhere(data_of(x)))
     key = [slice(None)] * ndim(x)
     for a in axes:
         first, last = (found[:, a].min(), found[:, a].max()) if len(found) else (0, -1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine.graph import Node
+from microgradopt.engine.graph import Node, to_float
 from microgradopt.engine.ops.elementwise import (
     ANY,
     LN2,
@@ -150,7 +150,7 @@ def heaviside(x: Any, middle: Any) -> Any:
     """0 below 0 and 1 above, which is plain; at 0 ``middle``, which may be a node."""
     x = data_of(x)
     step: Any = np.heaviside(x, 0.0)
-    return where(equal(x, 0.0), middle, float(step) if type(x) is float else step)
+    return where(equal(x, 0.0), middle, to_float(step) if x.__class__ is float else step)
 
 
 def positive(x: Any) -> Any:
@@ -200,7 +200,7 @@ def ldexp(x: Any, exponent: Any) -> Any:
     if isinstance(exponent, Node) or np.asarray(exponent).dtype.kind not in "iu":
         raise DTypeError("ldexp: the exponent must be whole numbers; use x * mg.exp2(exponent)")
     out = ldexp_row(x, exponent=exponent)
-    return as_value(out) if type(data_of(x)) is float and np.ndim(exponent) == 0 else out
+    return as_value(out) if data_of(x).__class__ is float and np.ndim(exponent) == 0 else out
 
 
 def frexp(x: Any) -> tuple[Any, Any]:

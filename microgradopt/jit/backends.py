@@ -1,0 +1,48 @@
+"""Which backend runs a program, and what it has to be brought to before."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from microgradopt.errors import MissingExtraError, UsageError
+from microgradopt.jit.numpy_backend import compile_numpy
+from microgradopt.jit.passes import standard
+from microgradopt.jit.program import Program, Runner
+from microgradopt.jit.scalars import ScalarProgram
+from microgradopt.jit.tape import compile_tape, fits_tape
+
+BACKENDS = ("numpy", "numba")
+MANY = 500  # instructions on scalars alone, from which on they make a tape
+
+Stages = list[tuple[str, Program]]
+
+
+def check_backend(backend: str | None) -> None:
+    """Refuse a backend that does not exist, or is not installed."""
+    if backend is not None and backend not in BACKENDS:
+        raise UsageError(f"jit: backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    if backend == "numba" and not _has_numba():
+        raise MissingExtraError(
+            'jit: backend="numba" needs numba; install microgradopt[jit], or take "numpy"'
+        )
+
+
+def _has_numba() -> bool:
+    return find_spec("numba") is not None
+
+
+def compile_program(
+    program: Program, backend: str | None, donated: dict[int, int]
+) -> tuple[Stages, Runner]:
+    """The program after each pass, by the pass's name, and the last of them ready to run."""
+    native = _has_numba() if backend is None else backend == "numba"
+    if _is_tape(program):
+        return [("traced", program)], compile_tape(program, native=native)
+    stages = [("traced", program), *standard(program)]
+    return stages, compile_numpy(stages[-1][1], donated)
+
+
+def _is_tape(program: Program) -> bool:
+    if isinstance(program, ScalarProgram):
+        return len(program) >= MANY
+    return len(program.instructions) >= MANY and fits_tape(program)

@@ -1,0 +1,295 @@
+"""A compiled program at work: its kernels, the calls of Python between them, and its memory."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from microgradopt.engine.graph import Array
+from microgradopt.engine.quiet import quietly, restore, silence
+from microgradopt.jit.native.compiler import DRIVER, built, machine
+from microgradopt.jit.native.fuse import Kernel, Step, fused
+from microgradopt.jit.native.loops import Buffer, Place
+from microgradopt.jit.native.lower import OF_PYTHON, Lowering
+from microgradopt.jit.native.memory import Arena, array_at, lifetimes, offsets
+from microgradopt.jit.native.order import with_entries_last, with_python_first
+from microgradopt.jit.native.ownership import in_place
+from microgradopt.jit.native.stages import planned
+from microgradopt.jit.native.text import Printer
+from microgradopt.jit.native.writing import kernel_text
+from microgradopt.jit.passes import with_effects_first
+from microgradopt.jit.program import Instruction, Program, Var, substituted
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Kernels in a row: the address of the first in the table of steps, and where they are."""
+
+    address: int
+    first: int
+    count: int
+
+
+class NativeRunner:
+    """A program compiled to machine code; see :class:`~microgradopt.jit.program.Runner`.
+
+    Attributes:
+        in_place: which results may be written into the arrays of which entries.
+        source: the kernels, for people to read.
+        nbytes: how many bytes one run keeps.
+        buffers: how many arrays it keeps there.
+        calls: the instructions that stay calls of Python.
+    """
+
+    def __init__(self, program: Program, donated: Mapping[int, int]) -> None:
+        self.program = program = with_effects_first(program)
+        lowering = Lowering(program)
+        self.places, self.owned = lowering.places, lowering.results
+        ordered = with_python_first(lowering.steps, set(program.entries))
+        self.steps = fused(ordered, self.places)
+        self.steps = with_entries_last(self.steps, set(self._asked()))
+        self.calls = [s for s in self.steps if isinstance(s, Instruction)]
+        self.asked = self._asked()
+        outside = _read_elsewhere(self.steps, self.asked)
+        self.plans = {
+            n: planned(k, outside[n]) for n, k in enumerate(self.steps) if isinstance(k, Kernel)
+        }
+        entries = [self.places.get(v) for v in program.entries]
+        self.in_place = in_place(
+            donated, entries, self.owned, self.steps, self.plans, self.places
+        )
+        self._compile()
+        self.printer = Printer(program, self.steps, self.plans)
+        self.source = self.printer.source()
+        self.nbytes = self.size + self.work
+        self.buffers = len(self.offsets)
+        self._pool: list[Arena] = []
+
+    def _asked(self) -> dict[Buffer, set[int]]:
+        """The buffers that Python looks into: in which steps, or −1 for results."""
+        found: dict[Buffer, set[int]] = {}
+        for n, step in enumerate(self.steps):
+            vars_ = step.reads() if isinstance(step, Instruction) else self._explained(step)
+            for v in vars_:
+                if v in self.places:
+                    found.setdefault(self.places[v].buffer, set()).add(n)
+        for x in self.program.results:
+            if x in self.places if isinstance(x, Var) else False:
+                found.setdefault(self.places[x].buffer, set()).add(-1)
+        return found
+
+    def _explained(self, kernel: Kernel) -> list[Var]:
+        """What the instructions read that say why a kernel failed."""
+        numbers = {s.number for s in kernel.statements if s.may_fail}
+        return [v for n in numbers for v in self.program.instructions[n].reads()]
+
+    # Compiling
+
+    @quietly
+    def _compile(self) -> None:
+        names: dict[str, str] = {}  # of kernels, by their texts: equal ones are compiled once
+        declared: dict[str, None] = {}
+        named: dict[int, str] = {}
+        self.work = 0
+        for n, plan in self.plans.items():
+            text, needed, work = kernel_text(plan, "kernel", machine().vector)
+            named[n] = names.setdefault(text, f"kernel{len(names)}")
+            declared.update(dict.fromkeys(needed))
+            self.work = max(self.work, work)
+        bodies = [text.replace("@kernel(", f"@{name}(", 1) for text, name in names.items()]
+        text = "\n".join([*declared, DRIVER, *bodies])
+        self.functions = built(text, ["drive", *names.values()])
+        kind = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 5, ctypes.c_ssize_t)
+        self.drive = kind(self.functions["drive"])
+        self._number_slots()
+        self._fill_table(named)
+        self._plan_binding()
+
+    def _number_slots(self) -> None:
+        """Where in the frame the address of each buffer is."""
+        touched = [b for plan in self.plans.values() for b in plan.parameters]
+        touched += [p.buffer for p in self.places.values() if p.buffer in self.asked]
+        self.read = set(touched)
+        self.slots = {b: n for n, b in enumerate(dict.fromkeys(touched))}
+        temporaries = [b for b in self.slots if b.role == "temporary"]
+        alive = lifetimes(self.steps, self.plans, self.places, self.asked)
+        self.offsets, self.size = offsets(temporaries, alive)
+
+    def _fill_table(self, named: Mapping[int, str]) -> None:
+        """The table of steps: the address of each kernel, and of the slots of its buffers."""
+        self.order: list[Segment | Instruction] = []
+        numbers = [self.slots[b] for n in named for b in self.plans[n].parameters]
+        self.numbers = np.array(numbers or [0], np.int64)
+        self.table = np.zeros((len(named) or 1, 2), np.int64)
+        self.kernels = list(named)
+        row = at = 0
+        for n, step in enumerate(self.steps):
+            if isinstance(step, Instruction):
+                self.order.append(step)
+                continue
+            function = self.functions[named[n]]
+            self.table[row] = function, self.numbers.ctypes.data + 8 * at
+            at += len(self.plans[n].parameters)
+            last = self.order[-1] if self.order else None
+            if isinstance(last, Segment):
+                self.order[-1] = Segment(last.address, last.first, last.count + 1)
+            else:
+                self.order.append(Segment(self.table[row].ctypes.data, row, 1))
+            row += 1
+
+    def _plan_binding(self) -> None:
+        """What has to be done with which entries and results at each call."""
+        self.ordered: list[tuple[int, tuple[int, ...]]] = []
+        self.boxed: list[tuple[int, Any]] = []
+        self.bound: list[int] = []
+        targets: list[tuple[int, int]] = []
+        for n, v in enumerate(self.program.entries):
+            place = self.places.get(v)
+            if place is None or place.buffer not in self.slots:
+                continue
+            self.bound.append(n)
+            targets.append((self.slots[place.buffer], int(v.is_array)))
+            if v.is_array:
+                self.ordered.append((n, tuple(s * place.dtype.itemsize for s in place.ghost.strides)))
+            elif v.kind in (int, bool):
+                self.boxed.append((n, place.dtype.type))
+        self.outs = [
+            (n, v.shape, v.dtype, Place.of(b, v.shape).strides)
+            for n, (b, v) in enumerate(zip(self.owned, self.program.results))
+            if b is not None
+        ]
+        self.filled = [n for n, *_ in self.outs if self.owned[n] in self.slots]
+        targets += [(self.slots[self.owned[n]], 1) for n in self.filled]
+        self.targets = np.array(targets or [(0, 0)], np.int64)
+        self.targets_address = self.targets.ctypes.data
+        given = [(n, x) for n, x in enumerate(self.program.results) if self.owned[n] is None]
+        self.constants = [(n, x) for n, x in given if not isinstance(x, Var)]
+        self.scalars = [(n, x) for n, x in given if isinstance(x, Var)]
+        self.count = len(self.bound) + len(self.filled)
+
+    # Running
+
+    def __call__(self, entries: Sequence[Any], into: Sequence[Array | None]) -> list[Any]:
+        """Run on raw entries; see :class:`~microgradopt.jit.program.Runner`."""
+        try:
+            arena = self._pool.pop()
+        except IndexError:
+            arena = Arena(self.slots, self.offsets, self.size, self.work)
+        before = silence()
+        try:
+            return self._run(arena, entries, into)
+        finally:
+            restore(before)
+            self._pool.append(arena)
+
+    def _run(self, arena: Arena, entries: Sequence[Any], into: Sequence[Array | None]) -> list[Any]:
+        raw = list(entries)
+        for n, strides in self.ordered:
+            if raw[n].strides != strides:
+                raw[n] = _in_order(raw[n], strides)
+        for n, kind in self.boxed:
+            raw[n] = kind(raw[n])
+        results = list(into)
+        for n, shape, dtype, strides in self.outs:
+            out = into[n]
+            if out is None or out.strides != strides:
+                results[n] = np.empty(shape, dtype)
+        objects = (*[raw[n] for n in self.bound], *[results[n] for n in self.filled])
+        first = id(objects) + tuple.__basicsize__  # where a tuple's entries begin
+        self.drive(arena.frame_address, None, None, first, self.targets_address, self.count)
+        known: dict[Var, Any] = dict(zip(self.program.entries, entries)) if self.calls else {}
+        for step in self.order:
+            if isinstance(step, Segment):
+                self._native(arena, step, known)
+            else:
+                self._python(arena, step, known)
+        for n, x in self.scalars:
+            results[n] = self._value(arena, known, x)
+        for n, x in self.constants:
+            results[n] = x.copy() if isinstance(x, np.ndarray) else x
+        for n, *_ in self.outs:
+            out = into[n]
+            if out is not None and out is not results[n]:
+                np.copyto(out, results[n])
+                results[n] = out
+        return results
+
+    def _native(self, arena: Arena, segment: Segment, known: dict[Var, Any]) -> None:
+        """Run kernels; where one fails, Python says why, or that there is no reason to stop."""
+        address, left = segment.address, segment.count
+        while failed := self.drive(arena.frame_address, address, arena.work, None, None, left):
+            left -= failed
+            address += failed * self.table.strides[0]
+            self._explain(arena, segment.first + segment.count - left - 1, known)
+
+    # Calls of Python
+
+    def _python(self, arena: Arena, i: Instruction, known: dict[Var, Any]) -> None:
+        """Run an instruction as it is, and put what it gives where kernels find it."""
+        def value(x: Var) -> Any:
+            return self._value(arena, known, x)
+
+        args = [value(x) if x.__class__ is Var else substituted(x, value) for x in i.operands]
+        out = i.op.compute(args, substituted(i.params, value) if i.params else {})
+        for var, value in zip(i.outs, (out,) if len(i.outs) == 1 else out, strict=True):
+            place = self.places.get(var)
+            if place is None or not var.is_array:
+                known[var] = value
+            if place is not None and place.buffer in self.read:
+                self._view(arena, place)[...] = value
+
+    def _explain(self, arena: Arena, row: int, known: dict[Var, Any]) -> None:
+        """Run those instructions of a kernel again that it may have failed at: they raise."""
+        kernel = self.steps[self.kernels[row]]
+        assert isinstance(kernel, Kernel)
+        for s in kernel.statements:
+            if s.may_fail:
+                self._python(arena, self.program.instructions[s.number], known)
+
+    def _value(self, arena: Arena, known: Mapping[Var, Any], x: Var) -> Any:
+        if x in known:
+            return known[x]
+        view = self._view(arena, self.places[x])
+        if x.is_array:
+            return view
+        return view.item() if x.kind in OF_PYTHON else view[()]
+
+    def _view(self, arena: Arena, place: Place) -> Array:
+        """The array of a place: always the same one, where it lies in the arena."""
+        view = arena.views.get(place)
+        if view is None:
+            view = array_at(int(arena.frame[self.slots[place.buffer]]), place)
+            if place.buffer.role == "temporary":
+                arena.views[place] = view
+        return view
+
+
+def _in_order(x: Array, strides: tuple[int, ...]) -> Array:
+    """A copy whose axes lie in memory as the kernels expect."""
+    order = sorted(range(x.ndim), key=lambda a: -strides[a])
+    copy = np.empty([x.shape[a] for a in order], x.dtype).transpose(np.argsort(order))
+    copy[...] = x
+    return copy
+
+
+def _read_elsewhere(
+    steps: Sequence[Step], asked: Mapping[Buffer, set[int]]
+) -> dict[int, set[Buffer]]:
+    """For each kernel the buffers that others touch: other kernels, Python, the caller."""
+    users: dict[Buffer, set[int]] = {}
+    for n, step in enumerate(steps):
+        if isinstance(step, Kernel):
+            for s in step.statements:
+                for b in (*s.reads(), s.out.buffer):
+                    users.setdefault(b, set()).add(n)
+    shared = {b for b, found in users.items() if len(found) > 1} | set(asked)
+    return {n: shared for n, step in enumerate(steps) if isinstance(step, Kernel)}
+
+
+def compile_native(program: Program, donated: Mapping[int, int]) -> NativeRunner:
+    """Compile a program to machine code; ``donated`` maps results to entries they may replace."""
+    return NativeRunner(program, donated)

@@ -1,0 +1,185 @@
+"""A recorded call, compiled: state in, one run of the program, state out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from operator import itemgetter
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+from microgradopt.atomic import made_whole
+from microgradopt.engine.graph import Array, Node
+from microgradopt.jit.backends import compile_program
+from microgradopt.jit.cells import LeafData, LeafGrad
+from microgradopt.jit.program import Check, Guard, GuardError, Var
+from microgradopt.jit.recording import Recording, entries_of
+from microgradopt.jit.scalars import ScalarProgram
+from microgradopt.jit.templates import Place, filler, picker
+from microgradopt.jit.ties import name_ends
+from microgradopt.jit.trace import Entry
+
+KEPT = 2  # arrays per result: one that the state holds, and one to write into meanwhile
+
+
+class Replay:
+    """Runs a program in the place of a call that it was recorded from.
+
+    Attributes:
+        stages: the program after each pass, by the pass's name.
+        runner: what the backend has made of the last of them.
+    """
+
+    def __init__(self, recording: Recording, backend: str | None) -> None:
+        self.recording = recording
+        traced = recording.program
+        short = isinstance(traced, ScalarProgram)  # has its results as recorded, and no guards
+        if not short:
+            name_ends(traced, recording)
+        self.donated = _donated(recording)
+        self.stages, self.runner = compile_program(traced, backend, self.donated)
+        program = self.stages[-1][1]
+        guarded = not short and any(isinstance(i.op, (Guard, Check)) for i in traced.instructions)
+        self.memories = recording.hosts if guarded else []
+        self.pick = [picker(form, _is_entry) for form in recording.forms]
+        self.data, self.data_of = _written(recording, LeafData)
+        self.grads, self.grads_of = _written(recording, LeafGrad)
+        taken = {id(cell) for kind in (LeafData, LeafGrad) for cell, _ in _single(recording, kind)}
+        self.others = [(c, filler(x)) for c, x in recording.writes if id(c) not in taken]
+        self.output = filler(recording.output)
+        results = traced.given if isinstance(traced, ScalarProgram) else program.results
+        arrays = [i for i, x in enumerate(results) if _is_array(x)]
+        self.spare: list[tuple[int, list[Array], int | None]] = [
+            (i, [], self.runner.in_place.get(i)) for i in arrays
+        ]
+        self.count = len(results)
+
+    def __call__(self, leaves: list[Any]) -> Any:
+        """Replay the call for what is traced of its arguments.
+
+        Raises:
+            GuardError: if it would take another course; nothing is changed then.
+        """
+        recording = self.recording
+        entries = [x._raw if isinstance(x, Node) else x for x in leaves]
+        entries += [node._raw for node in recording.data]
+        entries += [node.grad for node in recording.grads]
+        for cell, pick in zip(recording.attributes, self.pick):
+            entries += pick(cell.read())
+        into = self._memory(entries)
+        memories = [op.remember() for op in self.memories if op.remember]
+        try:
+            results = self.runner(entries, into)
+        except GuardError:
+            for op, memory in zip(self.memories, memories):
+                if op.undo:
+                    op.undo(memory)
+            raise
+        for i, kept, _ in self.spare:
+            if into[i] is None:
+                kept.append(results[i])
+                del kept[:-KEPT]
+
+        def commit() -> None:
+            for node, x in zip(self.data, self.data_of(results)):
+                node.assign(x)
+            for node, x in zip(self.grads, self.grads_of(results)):
+                node.grad = x
+            for cell, fill in self.others:
+                cell.write(fill(results))
+
+        made_whole(commit)
+        return self.output(results)
+
+    def _memory(self, entries: list[Any]) -> list[Array | None]:
+        """For each result an array of an earlier run that nobody else has any longer, if any."""
+        into: list[Array | None] = [None] * self.count
+        for i, kept, donor in self.spare:
+            for array in kept:
+                holders = getrefcount(array)
+                if holders == ALONE or (
+                    donor is not None and array is entries[donor] and holders == ALONE + 2
+                ):
+                    into[i] = array
+                    break
+        return into
+
+
+def _is_entry(x: Any) -> bool:
+    return isinstance(x, Entry)
+
+
+def _is_array(x: Any) -> bool:
+    return x.is_array if isinstance(x, Var) else isinstance(x, np.ndarray)
+
+
+def _single(recording: Recording, kind: type) -> list[tuple[Any, Place]]:
+    """The changed cells of a kind whose new content is one result."""
+    return [(c, x) for c, x in recording.writes if isinstance(c, kind) and type(x) is Place]
+
+
+def _written(recording: Recording, kind: type) -> tuple[list[Node], Callable[[Any], Any]]:
+    """The leaves of which one cell is written, and how to pick their new content."""
+    pairs = [(cell.node, x.number) for cell, x in _single(recording, kind)]
+    numbers = [i for _, i in pairs]
+    several = itemgetter(*numbers) if len(numbers) > 1 else lambda r: [r[i] for i in numbers]
+    return [node for node, _ in pairs], several
+
+
+def _donated(recording: Recording) -> dict[int, int]:
+    """Results by number, each with the entry whose array it replaces and nobody else needs."""
+    first = len(recording.program.entries) - sum(map(_count, recording.forms))
+    first -= len(recording.grads)
+    of_grad = {node: first + i for i, node in enumerate(recording.grads)}
+    first -= len(recording.data)
+    of_data = {node: first + i for i, node in enumerate(recording.data)}
+    entry = first + len(recording.data) + len(recording.grads)
+    of_attribute, lengths = {}, {}
+    for attribute, form in zip(recording.attributes, recording.forms):
+        of_attribute[id(attribute)], lengths[id(attribute)] = entry, _count(form)
+        entry += _count(form)
+    pairs: list[tuple[int, int]] = []
+    donors: list[int]
+    for cell, content in recording.writes:
+        places = list(_places(content))
+        if isinstance(cell, LeafData):
+            donors = [of_data[cell.node]]
+        elif isinstance(cell, LeafGrad):
+            donors = [of_grad[cell.node]] if cell.node in of_grad else []
+        else:
+            start = of_attribute[id(cell)]
+            donors = list(range(start, start + lengths[id(cell)]))
+        if len(places) == len(donors):
+            pairs += zip(places, donors)
+    uses = Counter(i for _, content in recording.writes for i in _places(content))
+    uses.update(_places(recording.output))
+    return {i: donor for i, donor in pairs if uses[i] == 1}
+
+
+def _count(form: Any) -> int:
+    return len(entries_of(form))
+
+
+def _places(tree: Any) -> Iterator[int]:
+    """The numbers of the results in a structure."""
+    if type(tree) is Place:
+        yield tree.number
+    elif isinstance(tree, dict):
+        for branch in tree.values():
+            yield from _places(branch)
+    elif isinstance(tree, (list, tuple)):
+        for branch in tree:
+            yield from _places(branch)
+
+
+def _holders_of_a_spare_array() -> int:
+    """What getrefcount says in :meth:`Replay._memory` of an array that only ``kept`` holds."""
+    kept = [np.empty(0)]
+    for array in kept:
+        return getrefcount(array)
+    raise AssertionError
+
+
+ALONE = _holders_of_a_spare_array()

@@ -1,0 +1,88 @@
+"""From a tape to a runner: lanes, order, and what each stage consists of."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from microgradopt.engine.graph import Array
+from microgradopt.jit.program import Host
+from microgradopt.jit.tape.arrays import Tape
+from microgradopt.jit.tape.codes import CODE, code_of
+from microgradopt.jit.tape.coding import Coder
+from microgradopt.jit.tape.fuse import fused
+from microgradopt.jit.tape.lanes import Lanes, find_lanes, level_by_level
+from microgradopt.jit.tape.layout import Layout
+from microgradopt.jit.tape.order import Timetable, in_order, timetable, uses_of
+from microgradopt.jit.tape.runner import HostCall, Piece, PythonCall, Step, TapeRunner, Tests
+from microgradopt.jit.tape.vectors import Vectors
+
+
+def build_native(tape: Tape, shape: Array) -> TapeRunner:
+    """A runner of machine code: numba compiles the machine, the tape is its data."""
+    from microgradopt.jit.tape.machine import machine
+
+    kernel, kernels, external = _kernels(tape)
+    uses = uses_of(tape)
+    lanes = find_lanes(tape, shape, uses)
+    coded = fused(lanes, uses)
+    coder = Coder(tape, coded, kernels, machine(), kernel)
+    return _built(coder, lanes, timetable(tape, shape, external), coded.alive, external[tape.op])
+
+
+def _kernels(tape: Tape) -> tuple[Any, Array, Array]:
+    """What calls kernels, the number of each row's kernel, and which rows only Python computes."""
+    called = [code_of(row) == CODE["call"] for row, _ in tape.rows]
+    if not any(called):
+        return None, np.zeros(len(called), np.int64), np.zeros(len(called), bool)
+    from microgradopt.jit.tape.kernels import KERNELS  # numba takes more than a second
+
+    numbers = [KERNELS.number(*row) if c else 0 for row, c in zip(tape.rows, called)]
+    external = np.array([x is None for x in numbers], bool)
+    return KERNELS.dispatcher(), np.array([x or 0 for x in numbers], np.int64), external
+
+
+def build_numpy(tape: Tape, shape: Array) -> TapeRunner:
+    """A runner of NumPy calls, each for all lanes."""
+    lanes = find_lanes(tape, shape, uses_of(tape))
+    times = timetable(tape, shape, np.zeros(len(tape.rows), bool))
+    level_by_level(lanes, times.stage * (times.depth.max() + 1) + times.depth)
+    everything = np.ones(len(tape), bool)
+    return _built(Vectors(tape), lanes, times, everything, ~everything)
+
+
+def _built(
+    layout: Layout, lanes: Lanes, times: Timetable, alive: Array, external: Array
+) -> TapeRunner:
+    tape = layout.tape
+    pieces: list[Piece] = []
+    for stage, units in enumerate(in_order(lanes, times, alive & ~external)):
+        effects = [e for e, at in zip(tape.effects, times.effects) if at == stage]
+        hosts = [e for e in effects if isinstance(e.instruction.op, Host)]
+        tests = [e for e in effects if not isinstance(e.instruction.op, Host)]
+        pieces += [_always(HostCall(e, layout.place)) for e in hosts]
+        now = external & (times.stage[tape.base :] == stage)
+        pieces += [_always(_python_call(layout, op, now)) for op in np.unique(tape.op[now])]
+        for unit in units:
+            layout.write(unit)
+        pieces.append(layout.piece())
+        if tests:
+            pieces.append(_always(Tests(tests, layout.place)))
+    return TapeRunner(tape, layout.place, layout.initial(), pieces, "")
+
+
+def _always(step: Step) -> Piece:
+    return lambda buffer: step
+
+
+def _python_call(layout: Layout, op: int, chosen: Array) -> PythonCall:
+    """A call of one row for all the chosen instructions that are of it."""
+    tape = layout.tape
+    row, operands = tape.rows[op]
+    at = np.flatnonzero(chosen & (tape.op == op))
+    args = tape.args[at, :operands].T
+    out = layout.block(len(at)) + np.arange(len(at))
+    layout.place[at + tape.base] = out
+    return PythonCall(row, [layout.place[x] for x in args], [tape.truths[x] for x in args], out)

@@ -1,0 +1,83 @@
+"""The operators of ``Value`` while it is traced: a network of scalars makes very many of them."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from microgradopt.engine import modes
+from microgradopt.engine.graph import Node, tick
+from microgradopt.engine.lines import NOWHERE, Line, is_ours
+from microgradopt.engine.modes import PAUSED, paused
+from microgradopt.engine.value import Value
+from microgradopt.jit.scalars import NOTHING
+from microgradopt.jit.standin import StandIn
+
+_RAW, _GRAD = (vars(Node)[name] for name in ("_raw", "grad"))
+_raw_of, _set_raw, _set_grad = _RAW.__get__, _RAW.__set__, _GRAD.__set__
+
+
+def traced_operator(row: Any) -> Callable[..., Any]:
+    """An operator of Value that applies a row, and records it in short while it is traced."""
+    kernel = row.scalar
+
+    def method(self: Any, *others: Any) -> Any:
+        tracer = modes.tracer()
+        if tracer is None or self.__class__ is not Value:
+            return row(self, *others)
+        raw = _raw_of(self)
+        if type(raw) is not StandIn or type(raw.value) is not float:
+            return row(self, *others)
+        x, mask, scalars = raw.value, self._bits, tracer.scalars
+        a = raw.var if type(raw.var) is int else tracer.scalar_code(raw)
+        if not others:
+            other, b = None, NOTHING
+            operands: tuple[float, ...] = (x,)
+        else:
+            (other,) = others
+            if other.__class__ is int:
+                other = float(other)
+            if other.__class__ is float:
+                y, b = other, scalars.constant(other)
+            elif other.__class__ is Value:
+                raw = _raw_of(other)
+                if type(raw) is not StandIn or type(raw.value) is not float:
+                    return row(self, other)
+                mask |= other._bits
+                y = raw.value
+                b = raw.var if type(raw.var) is int else tracer.scalar_code(raw)
+            else:
+                return row(self, other)
+            operands = (x, y)
+        try:
+            data = kernel(*operands)
+        except (ArithmeticError, ValueError, TypeError):
+            data = row.rescue(*operands)
+        made = StandIn(data, scalars.append(row, a, b, _line()), tracer)
+        tracer.made.append(weakref.ref(made))
+        node: Value = object.__new__(Value)
+        _set_raw(node, made)
+        _set_grad(node, None)
+        node._index = tick()
+        node.name = None
+        if not mask or (PAUSED and paused()):
+            node._bits = 0
+            node.op = node._a = node._b = None
+            return node
+        node._bits = mask
+        node.op = row
+        node._a = self
+        node._b = other
+        return node
+
+    return method
+
+
+def _line() -> Line:
+    """The user's line, if an operator stands in it; looking further up would take too long."""
+    frame = sys._getframe(3)
+    if is_ours(frame):
+        return NOWHERE
+    return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
