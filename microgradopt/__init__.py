@@ -53,7 +53,7 @@ _ON_REQUEST = {
 }
 
 __all__ = [  # noqa: PLE0604  # each module of the engine says what of it is public
-    "Drawing", "abs", "check", "datasets", "draw", "errors", "linalg", "load", "nn", "optim",
+    "Drawing", "abs", "check", "datasets", "draw", "errors", "jit", "linalg", "load", "nn", "optim",
     "plot", "save", "surfaces",
     *engine.PUBLIC,
 ]  # fmt: skip

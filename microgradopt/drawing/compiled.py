@@ -24,8 +24,9 @@ from microgradopt.drawing.scene import (
 )
 from microgradopt.drawing.text import clean, parameter, parameters, shape_of, shorten
 from microgradopt.engine.graph import Primitive
+from microgradopt.engine.lines import NOWHERE
+from microgradopt.errors import UsageError
 from microgradopt.jit.program import (
-    NOWHERE,
     Check,
     Guard,
     Host,
@@ -47,6 +48,8 @@ KINDS: dict[str, Kind] = {
 }
 ENDINGS = {"parameter": ".data", "fixed": ".data", "grad": ".grad", "state": ""}
 DETAIL_SHOWN, ROW_SHOWN = 28, 34  # characters
+SHAPES_SHOWN = 4  # of an instruction that makes several arrays
+BOXES_PER_END = 8  # where not all is shown: a few results with what leads to them, not all results
 
 
 @dataclass(eq=False, slots=True)
@@ -77,10 +80,15 @@ def build_program_scene(program: Program, options: Options) -> Scene:
 
     If there is a limit, those nearest to the results and guards only.
     """
-    items = _items(program)
-    shown = items
+    items = shown = _items(program)
+    if not items:
+        raise UsageError(
+            "this program computes nothing and has no results, so that there is nothing to draw; "
+            "call the function with arguments for which it does"
+        )
     if options.max_nodes is not None and len(items) > options.max_nodes:
-        kept = set(nearest(_ends(items)[: options.max_nodes], options.max_nodes))
+        ends = _ends(items)[: max(options.max_nodes // BOXES_PER_END, 1)]
+        kept = set(nearest(ends, options.max_nodes))
         shown = [item for item in items if item in kept]
     painter = _Painter()
     for item in shown:
@@ -135,8 +143,9 @@ def _operands(i: Instruction) -> list[Any]:
 
 
 def _ends(items: Sequence[Item]) -> list[Item]:
-    """Where the looking starts when not all is shown: results, then guards and checks."""
+    """Where the looking starts when not all is shown: what is returned, state, then guards."""
     results = [item for item in items if item.ties and not item.is_entry]
+    results.sort(key=lambda item: all(tie.role != "returned" for tie in item.ties))
     return results + [item for item in items if isinstance(_op(item), (Guard, Check))]
 
 
@@ -208,24 +217,29 @@ def _symbol(op: Any) -> str:
 
 
 def _detail(i: Instruction) -> str:
-    """The parameters, and operands that are neither numbers nor arrays, such as axes."""
+    """The parameters, and operands that are words or structures of such, as axes are."""
     if isinstance(i.op, Guard):
         return str(i.op.expected)
-    words = [
-        parameter(substituted(x, lambda _: ...))
-        for x in i.operands
-        if isinstance(x, (str, tuple, list, slice, np.dtype))
-    ]
+    words = [parameter(x) for x in i.operands if _is_word(x)]
     named = parameters(substituted(i.params, lambda _: ...))
     return _shown(" ".join([*words, named]).strip(), DETAIL_SHOWN)
 
 
+def _is_word(x: Any) -> bool:
+    if isinstance(x, (tuple, list)):
+        return all(_is_word(part) or isinstance(part, (int, float)) for part in x)
+    return isinstance(x, (str, slice, np.dtype))
+
+
 def _shapes(item: Item) -> tuple[Line, ...]:
-    return tuple(
+    lines = [
         Line("shape", shape_of(x.shape, x.dtype))
         for x in item.makes
         if x.is_array and x.dtype is not None
-    )
+    ]
+    if len(lines) > SHAPES_SHOWN:
+        lines[SHAPES_SHOWN - 1 :] = [Line("", f"{len(lines) - SHAPES_SHOWN + 1} more")]
+    return tuple(lines)
 
 
 def _type(x: Var) -> str:

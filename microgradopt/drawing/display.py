@@ -70,7 +70,12 @@ def _check_flag(name: str, value: object) -> None:
 
 def _program(given: Any) -> Program | None:
     """Return the program that was given, or that of a jitted function."""
-    found = given if isinstance(given, Program) else getattr(given, "program", None)
+    if isinstance(given, Program):
+        return given
+    function = getattr(given, "__func__", given)  # of a method
+    if not hasattr(type(function), "program"):  # asked of the class, so that its errors are seen
+        return None
+    found = function.program
     return found if isinstance(found, Program) else None
 
 

@@ -99,4 +99,4 @@ def _cells(line: Line, label_ink: str, ink: str) -> str:
 
 
 def _font(text: str, colour: str) -> str:
-    return f'<FONT COLOR="{colour}">{markup(text)}</FONT>'
+    return f'<FONT COLOR="{colour}">{markup(text)}</FONT>' if text else ""  # dot wants no empty one

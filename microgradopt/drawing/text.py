@@ -111,7 +111,9 @@ def parameter(value: Any) -> str:
     if isinstance(value, slice):
         ends = [value.start, value.stop] + ([value.step] if value.step is not None else [])
         return ":".join("" if end is None else str(end) for end in ends)
-    if isinstance(value, tuple) and any(isinstance(part, slice) for part in value):
+    if isinstance(value, tuple) and any(
+        part is Ellipsis or isinstance(part, slice | np.ndarray) for part in value
+    ):
         return "[" + ", ".join(map(parameter, value)) + "]"
     if isinstance(value, np.ndarray):
         return f"array{kind_of(value)}"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from microgradopt.engine import derive, graph, sweeps
+from microgradopt.engine import derive, graph, modes, sweeps
 from microgradopt.engine.graph import Array, Node, Primitive, attach, describe, reach
 from microgradopt.engine.lines import Line, quoted, users_line
 from microgradopt.engine.rules import Elementwise, Linear, data_of, is_floating
@@ -67,6 +67,11 @@ class debug(ContextDecorator):  # noqa: N801  # used like a keyword, as no_grad 
         self.writes = writes
 
     def __enter__(self) -> Self:
+        if modes.tracer() is not None:
+            raise UsageError(
+                "debug() inside of a jitted function would see its first calls only; write it "
+                "around the calls, which then run as they are written"
+            )
         self._records: dict[int, _Record] = {}  # by the node's number
         self._copies: dict[int, tuple[Array, Array]] = {}  # an array and its copy, by id
         self._many = MANY
@@ -353,6 +358,11 @@ _EXCHANGED: list[tuple[Any, str, Any, Any]] = [  # where, what, watched, as it w
 ]  # fmt: skip
 _lock = threading.Lock()
 _open = 0
+
+
+def debugging() -> bool:
+    """Whether some thread is inside of :class:`debug`."""
+    return _open > 0
 
 
 def _exchange(step: int) -> None:

@@ -20,6 +20,11 @@ def is_ours(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith(_OURS)
 
 
+def is_ours_file(name: str) -> bool:
+    """Whether a file belongs to this library or to NumPy."""
+    return name.startswith(_OURS)
+
+
 def users_line() -> Line:
     """The innermost line outside this library and NumPy; failing that, the outermost."""
     frame = sys._getframe(1)

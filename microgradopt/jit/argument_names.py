@@ -30,8 +30,7 @@ def _positional(function: Callable[..., Any]) -> Iterator[str]:
             rest = parameter.name
         elif parameter.kind is not parameter.KEYWORD_ONLY:
             yield parameter.name
-    for i in count():
-        yield f"{rest}[{i}]"
+    yield from map((rest + "[{}]").format, count())
 
 
 def _leaf_names(name: str, tree: Any) -> Iterator[str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 from microgradopt.errors import MissingExtraError, UsageError
+from microgradopt.jit.native.runner import compile_native
 from microgradopt.jit.numpy_backend import compile_numpy
 from microgradopt.jit.passes import standard
-from microgradopt.jit.program import Program, Runner
-from microgradopt.jit.scalars import ScalarProgram
+from microgradopt.jit.program import Call, Program, Runner
+from microgradopt.jit.scalars import Block, ScalarProgram
 from microgradopt.jit.tape import compile_tape, fits_tape
 
 BACKENDS = ("numpy", "numba")
 MANY = 500  # instructions on scalars alone, from which on they make a tape
+LONG = 2000  # instructions, above which machine code takes too long to make
 
 Stages = list[tuple[str, Program]]
 
@@ -39,7 +42,28 @@ def compile_program(
     if _is_tape(program):
         return [("traced", program)], compile_tape(program, native=native)
     stages = [("traced", program), *standard(program)]
-    return stages, compile_numpy(stages[-1][1], donated)
+    last = _with_tapes(stages[-1][1], native)
+    if native and len(last.instructions) <= LONG:
+        return stages, compile_native(last, donated)
+    # Nothing is donated: Ctrl-C between two calls of NumPy would leave half of the state new.
+    return stages, compile_numpy(last)
+
+
+def _with_tapes(program: Program, native: bool) -> Program:
+    """The program with its blocks of scalars compiled."""
+    if not any(isinstance(i.op, Block) for i in program.instructions):
+        return program
+    found = [
+        replace(i, op=_tape_call(i.op, native)) if isinstance(i.op, Block) else i
+        for i in program.instructions
+    ]
+    return Program(program.entries, found, program.results)
+
+
+def _tape_call(block: Block, native: bool) -> Call:
+    run = compile_tape(block.program, native=native)
+    nowhere = [None] * len(block.program.codes)
+    return Call(block.name, lambda *numbers: tuple(run(numbers, nowhere)))
 
 
 def _is_tape(program: Program) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 
 from microgradopt.jit.layout import in_c_order
 from microgradopt.jit.lowering import BLOCK_BYTES, Form
-from microgradopt.jit.program import EFFECTS, Instruction, Program, Var, variables
+from microgradopt.jit.program import EFFECTS, Instruction, Program, Var
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,6 @@ def _goes_on(i: Instruction, link: bool, first: Instruction) -> bool:
 def is_link(i: Instruction, form: Form, least: int) -> bool:
     """Whether it works entry by entry, on numbers and long arrays of one shape in C's order."""
     if form.in_block is None or isinstance(i.op, EFFECTS) or len(i.outs) != 1:
-        return False
-    if next(variables(i.params), None) is not None:
         return False
     out = i.outs[0]
     if not out.is_array or not in_c_order(out) or not all(_fits(x, out) for x in i.operands):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
 from microgradopt.engine.lines import quoted
 from microgradopt.errors import TraceError
-from microgradopt.jit.program import Guard, Host, Program, Var
-from microgradopt.jit.scalars import ScalarProgram, same_scalars
+from microgradopt.jit.program import Check, Guard, Host, Program, Var
+from microgradopt.jit.scalars import Block, ScalarProgram, same_scalars
 
 
 def refuse_difference(first: Program, second: Program) -> None:
@@ -24,6 +25,8 @@ def refuse_difference(first: Program, second: Program) -> None:
         if first.scalars.constants == second.scalars.constants:
             return  # the objects that say where are not needed
     for a, b in zip(first.instructions, second.instructions):
+        if isinstance(a.op, Block):
+            refuse_difference(a.op.program, b.op.program)
         for x, y in zip(_constants((a.operands, a.params)), _constants((b.operands, b.params))):
             if not _same(x, y):
                 raise TraceError(
@@ -39,7 +42,7 @@ def refuse_other_results(first: Any, second: Any) -> None:
     Raises:
         TraceError: saying what.
     """
-    for x, y in zip(_constants(first), _constants(second), strict=True):
+    for x, y in zip_longest(_constants(first), _constants(second)):
         if not _same(x, y):
             raise TraceError(
                 f"mg.jit: the function returns {_named(x)}, and {_named(y)} in the next call, which "
@@ -70,11 +73,32 @@ def same_course(first: Program, second: Program) -> bool:
     return _aligned(first.results, second.results, pairs)
 
 
+def part_at_guard(first: Program, second: Program, pairs: dict[Var, Var]) -> bool:
+    """Whether a comparison of traced numbers is the first thing that two calls differ in.
+
+    ``pairs`` are the entries of the first that are the same state as those of the second.
+    """
+    pairs = dict(pairs)
+    for a, b in zip(first.instructions, second.instructions):
+        if not _aligned((a.operands, a.params), (b.operands, b.params), pairs):
+            return False
+        if isinstance(a.op, Guard) and isinstance(b.op, Guard) and a.op.expected != b.op.expected:
+            return True
+        if isinstance(a.op, Check) != isinstance(b.op, Check):
+            return True  # in one call all was finite
+        if len(a.outs) != len(b.outs) or (a.op is not b.op and not _same_op(a.op, b.op)):
+            return False
+        pairs.update(zip(a.outs, b.outs))
+    return False
+
+
 def _same_op(a: Any, b: Any) -> bool:
     if type(a) is not type(b) or a.name != b.name:
         return False
     if isinstance(a, Host):
         return _same_function(a.function, b.function)
+    if isinstance(a, Block):
+        return same_scalars(a.program, b.program)
     return not isinstance(a, Guard) or a.expected == b.expected
 
 

@@ -9,6 +9,7 @@ from functools import update_wrapper
 from types import MethodType
 from typing import Any
 
+from microgradopt.engine.debug import debugging
 from microgradopt.engine.modes import tracer as current_tracer
 from microgradopt.errors import TraceError, UsageError
 from microgradopt.jit.backends import check_backend
@@ -74,7 +75,7 @@ class Jitted:
         self._lock = threading.RLock()
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        if current_tracer() is not None:
+        if current_tracer() is not None or debugging():
             return self.function(*args, **options)
         key, leaves, differentiable = signature_of(args, options)
         if differentiable:
@@ -99,8 +100,10 @@ class Jitted:
         found = self._known.setdefault(key, [])
         for earlier in found:
             if recording.repeats(earlier):
+                recording.refuse_chance(found[: found.index(earlier)])
                 recording.replay = Replay(recording, self.backend)
                 found.remove(earlier)
+                self._in_a_row = 0
                 break
         found.insert(0, recording)
         del found[LIMIT:]
@@ -166,4 +169,4 @@ class Jitted:
         from microgradopt.jit.report import report
 
         replay = self._compiled()
-        return report(replay.stages, replay.runner)
+        return report(replay.stages, replay.runner, replay.sample())

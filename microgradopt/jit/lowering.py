@@ -48,7 +48,9 @@ class Form:
     """How an instruction is printed.
 
     ``takes_out`` says that the text is a call which may be given ``out=``, which may be one of the
-    first ``over`` operands; ``fresh``, that the result shares memory with no operand.
+    first ``over`` operands; ``fresh``, that the result shares memory with no operand; ``raises``,
+    that it may fail. ``in_block`` prints it for a part of each array: None where an entry of the
+    result depends on more than one entry of each operand.
     """
 
     write: Write
@@ -56,6 +58,7 @@ class Form:
     over: int = 0
     fresh: bool = False
     in_block: Write | None = None
+    raises: bool = False
 
 
 def form_of(i: Instruction) -> Form:
@@ -70,7 +73,7 @@ def form_of(i: Instruction) -> Form:
     if i.operands and op.scalar is not None and all(map(_is_number, i.operands)):
         return _scalar_form(op, len(i.operands))
     if type(op).compute is not Primitive.compute:
-        return Form(_calling(_computing(op), op.name))
+        return Form(_calling(_computing(op), op.name), raises=True)
     return _call_form(i, op.array)
 
 
@@ -89,7 +92,8 @@ def _call_form(i: Instruction, function: Any) -> Form:
     if function.__class__ is MethodDescriptorType and function.__objclass__ is np.ndarray:
         return Form(_calling_method(function.__name__), fresh=_look_up(FRESH, function) is True)
     name = _numpy_name(function) or i.op.name
-    return Form(_calling(function, name), fresh=_is_fresh(function) or _is_own(i.op))
+    fresh = _is_fresh(function) or _is_own(i.op)
+    return Form(_calling(function, name), fresh=fresh, raises=not fresh)
 
 
 def _look_up(table: Mapping[Any, Any], key: Any) -> Any:
@@ -302,7 +306,9 @@ CALLS: dict[Any, Form] = {
     float: Form(_float, fresh=True),
     ITEM.function: Form(_calling_method("item"), fresh=True),
     ASTYPE.function: Form(_calling_method("astype"), fresh=True),
-    PUT.function: Form(_calling(kernels.put, "put"), takes_out=True, over=1, fresh=True),
+    PUT.function: Form(
+        _calling(kernels.put, "put"), takes_out=True, over=1, fresh=True, raises=True
+    ),
 }
 
 # Rows that read or run better in another way than as a call of their kernel
@@ -350,7 +356,7 @@ def _index(i: Instruction) -> Form | None:
         inner = ", ".join(map(names.index, parts)) or "()"
         return f"{names.of(i.operands[0])}[{inner}]"
 
-    return Form(write, fresh=advanced)
+    return Form(write, fresh=advanced, raises=advanced)  # the indices may be new in each run
 
 
 def _reshape(i: Instruction) -> Form | None:
@@ -383,6 +389,13 @@ def _as_dtype(i: Instruction) -> Form | None:
         return f"{callee}({names.of(i.operands[0])}, {names.of(out.dtype)})"
 
     return Form(write, takes_out=_gives_array(i), fresh=True, in_block=write)
+
+
+def _concatenate(i: Instruction) -> Form:
+    def write(i: Instruction, names: Names) -> str:
+        return f"np.concatenate({names.of(i.operands)}, {names.of(i.params['axis'])})"
+
+    return Form(write, takes_out=_gives_array(i), fresh=True)
 
 
 def _where(i: Instruction) -> Form | None:
@@ -426,6 +439,7 @@ ROWS: dict[Any, Callable[[Instruction], Form | None]] = {
     as_dtype: _as_dtype,
     as_value: _value,
     chain: _chain,
+    concatenate_row: _concatenate,
     index_row: _index,
     passing: _passing,
     relu: _relu,

@@ -38,11 +38,11 @@ FINITE = frozenset((int, bool, type(None), str))
 class Names:
     """The local names of variables, and the constants that the source reaches by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, wishes: dict[Var, str]) -> None:
+        self.wishes = wishes  # for variables without a name
         self.taken = set(TAKEN)
         self.counts: dict[str, int] = {}
         self.local: dict[Var, str] = {}
-        self.wishes: dict[Var, str] = {}  # of variables without a name
         self.constants: dict[str, Any] = {}
         self.definition: dict[str, str] = {}  # of constants, with their names
         self.known: dict[int, str] = {}  # names of constants, by id: ``constants`` keeps them alive
@@ -138,9 +138,13 @@ class Names:
 
     def result(self, x: Var, i: Instruction) -> str:
         """Name what an instruction makes."""
-        wish = x.name or self.wishes.get(x)
-        self.local[x] = self.new(wish) if wish else self.numbered(self._prefix(i))
+        wish = self.wish(x)
+        self.local[x] = self.new(wish) if wish else self.numbered(PREFIXES.get(i.op.name, "t"))
         return self.local[x]
+
+    def wish(self, x: Var) -> str | None:
+        """The name that somebody gave a variable."""
+        return x.name or self.wishes.get(x)
 
     def numbered(self, prefix: str) -> str:
         """The next of the names of one kind, such as t1, t2, t3."""
@@ -150,9 +154,6 @@ class Names:
             if name not in self.taken:
                 self.taken.add(name)
                 return name
-
-    def _prefix(self, i: Instruction) -> str:
-        return PREFIXES.get(i.op.name, "t")
 
 
 def _what(x: Any) -> str:

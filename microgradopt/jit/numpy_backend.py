@@ -113,9 +113,8 @@ def compile_numpy(
     forms = [None if isinstance(i.op, EFFECTS) else form_of(i) for i in program.instructions]
     program, forms, blocks = with_blocks(program, forms, min(block, BLOCK_BYTES))
     storage = storage_of(program, forms, blocks, donated or {})
-    printer = Printer(program, forms, blocks, storage, name)
-    printer.names.wishes = _wishes(program, donated or {})
-    source = printer.source()
+    wishes = _wishes(program, donated or {})
+    source = Printer(program, forms, blocks, storage, name, wishes).source()
     return NumpyRunner(source, storage, len(program.results))
 
 

@@ -17,7 +17,7 @@ from microgradopt.engine.ops.shapes import transpose_row
 from microgradopt.engine.rules import reshape_to
 from microgradopt.jit.blocks import Block
 from microgradopt.jit.kernels import checking
-from microgradopt.jit.lowering import Form, form_of
+from microgradopt.jit.lowering import Form
 from microgradopt.jit.names import Names
 from microgradopt.jit.program import (
     Guard,
@@ -80,13 +80,14 @@ class Printer:
         blocks: Sequence[Block],
         storage: Storage,
         name: str,
+        wishes: dict[Var, str],
     ) -> None:
         self.program, self.forms, self.storage = program, forms, storage
         self.blocks = {block.start: block for block in blocks}
         self.in_blocks = {
             program.instructions[n].outs[0] for b in blocks for n in range(b.start, b.stop)
         }
-        self.names = Names()
+        self.names = Names(wishes)
         self.name = self.names.new(name)
         self.buffers: dict[tuple[int, Layout], str] = {}
         self.kept: list[tuple[int, Var]] = []
@@ -94,7 +95,11 @@ class Printer:
 
     def _inline(self) -> set[Var]:
         """Views that are read once: they are printed where they are read, like x.T in x.T @ y."""
-        views = {i.outs[0] for i in self.program.instructions if i.op in VIEWS}
+        views = {
+            i.outs[0]
+            for i in self.program.instructions
+            if i.op in VIEWS and not self.names.wish(i.outs[0])
+        }
         if not views:
             return views
         reads = Counter(x for i in self.program.instructions for x in i.reads() if x in views)
@@ -155,11 +160,12 @@ class Printer:
         homes = dict.fromkeys(self._home(i.outs[0]) for i in chain if i.outs[0] in rooms)
         cut = {home: self.names.new(f"{home}_part") for home in homes}
         loop += [f"{part} = {home}[:n]" for home, part in cut.items()]
-        loop += [self._link(i, cut) for i in chain]
+        forms = self.forms[block.start : block.stop]
+        loop += [self._link(i, form, cut) for i, form in zip(chain, forms, strict=True)]
         local.update(names)
         cuts = self.names.cuts(block.entries, block.length)
         lines = [*filter(None, opening), f"{INDENT}for part in {cuts}:"]
-        lines += [2 * INDENT + line for line in loop]
+        lines += [_fitted(2 * INDENT + line) for line in loop]
         return Statement("\n".join(lines), chain, f"for part in {cuts}: {len(chain)} operations")
 
     def _room(self, x: Var) -> str:
@@ -170,9 +176,9 @@ class Printer:
         room = self.names.constant(_room, "room")
         return f"{room}({home}, {self.names.of(x.shape)}, {self.names.of(x.dtype)})"
 
-    def _link(self, i: Instruction, cut: dict[str, str]) -> str:
+    def _link(self, i: Instruction, form: Form | None, cut: dict[str, str]) -> str:
         x = i.outs[0]
-        form = form_of(i)
+        assert form is not None
         assert form.in_block is not None
         text = form.in_block(i, self.names)[:-1]
         if x not in self.storage.rooms:
@@ -265,18 +271,22 @@ def _fitted(line: str) -> str:
         return line
     margin = line[: len(line) - len(line.lstrip())]
     parts = _parts(line[opening + 1 : -1])
+    if not parts:
+        return line
     return "\n".join([line[: opening + 1], *_filled(parts, margin + INDENT), f"{margin})"])
 
 
 def _parts(arguments: str) -> list[str]:
-    """The text of arguments, at the commas that are in no string and in no brackets."""
+    """The text of arguments, at the commas that are in no string; none if it is no list."""
     parts, depth, quote = [""], 0, ""
     for sign in arguments:
         if quote or sign in "'\"":
             quote = "" if sign == quote else quote or sign
         else:
             depth += (sign in "([{") - (sign in ")]}")
-        if sign == "," and not quote and depth == 0:
+            if depth < 0:
+                return []
+        if sign == "," and not quote:
             parts.append("")
         else:
             parts[-1] += sign

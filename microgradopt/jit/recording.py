@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microgradopt.engine.graph import Node
+from microgradopt.engine.graph import Node, copy_raw, describe
 from microgradopt.engine.lines import line_of, quoted
 from microgradopt.engine.modes import settings
 from microgradopt.engine.structure import leaves, map_structure
 from microgradopt.errors import TraceError
 from microgradopt.jit.argument_names import argument_names
 from microgradopt.jit.cells import Cell, LeafData, LeafGrad
-from microgradopt.jit.comparison import refuse_difference, refuse_other_results, same_course
+from microgradopt.jit.comparison import part_at_guard, refuse_difference, refuse_other_results, same_course
 from microgradopt.jit.program import Program, Var
+from microgradopt.jit.signature import is_traced
 from microgradopt.jit.standin import StandIn
+from microgradopt.jit.surroundings import Surroundings
 from microgradopt.jit.templates import Place, held
 from microgradopt.jit.trace import Owner, Tracer, of_entries, tracing
 
@@ -40,7 +42,10 @@ class Recording:
         hosts: what has to be taken back where a run stops at a guard.
     """
 
-    def __init__(self, tracer: Tracer, arguments: list[Var], out: Any) -> None:
+    def __init__(
+        self, tracer: Tracer, arguments: list[Var], out: Any, surroundings: Surroundings
+    ) -> None:
+        self.surroundings = surroundings
         self.flags = list(tracer.flags.values())
         self.settings = list(tracer.settings.values())
         self.version = settings()
@@ -60,6 +65,7 @@ class Recording:
         self.writes = found.writes()
         self.output = found.of(out)
         self.program = tracer.program(entries, found.results)
+        self.constants = list(tracer.constants.values())
         self.replay: Replay | None = None
 
     def repeats(self, earlier: Recording) -> bool:
@@ -70,6 +76,8 @@ class Recording:
         """
         if not self._same_state(earlier) or not same_course(earlier.program, self.program):
             return False
+        _refuse_changed(earlier.constants)
+        self.constants = []
         refuse_difference(earlier.program, self.program)
         refuse_other_results(earlier._left(), self._left())
         return True
@@ -80,6 +88,8 @@ class Recording:
 
     def _same_state(self, other: Recording) -> bool:
         """Whether both calls found their state in the same places, under the same conditions."""
+        if not self.surroundings.agree(other.surroundings):
+            return False
         mine, others = ((r.data, r.bits, r.grads, r.attributes, r.flags) for r in (self, other))
         if mine != others or len(self.settings) != len(other.settings):
             return False
@@ -87,8 +97,51 @@ class Recording:
             a is b and _same_values(x, y) for (a, x), (b, y) in zip(self.settings, other.settings)
         )
 
+    def refuse_chance(self, others: Iterable[Recording]) -> None:
+        """Raise for calls since an earlier one like this that took another course by chance.
+
+        Raises:
+            TraceError: if nothing that a replay looks at decides between their courses and this.
+        """
+        for other in others:
+            pairs = {x: theirs[k] for k, x in self.places() if k in (theirs := dict(other.places()))}
+            same = not self._conditions_differ(other)
+            if same and not part_at_guard(self.program, other.program, pairs):
+                raise TraceError(
+                    "mg.jit: the function does now this and now that, and neither its arguments "
+                    "nor a comparison of traced numbers decide it; a replay would not see it "
+                    "change: give what decides as an argument, such as a bool"
+                )
+
+    def places(self) -> Iterator[tuple[Any, Var]]:
+        """The entries, each with what tells which one it is."""
+        found: list[Any] = [("data", id(node)) for node in self.data]
+        found += [("grad", id(node)) for node in self.grads]
+        for cell, form in zip(self.attributes, self.forms):
+            found += [(id(cell.owner), cell.name, i) for i in range(len(entries_of(form)))]
+        entries = self.program.entries
+        arguments = len(entries) - len(found)
+        yield from zip([*range(arguments), *found], entries, strict=True)
+
+    def _conditions_differ(self, other: Recording) -> bool:
+        """Whether something that :meth:`holds` looks at was not the same in both calls."""
+        flags = {(id(owner), name): x for owner, name, x in other.flags}
+        bits = dict(zip(other.data, other.bits))
+        grads = dict(zip(other.grads, other.forms_of_grads))
+        settings = {id(owner): known for owner, known in other.settings}
+        return (
+            any(flags.get((id(owner), name), x) != x for owner, name, x in self.flags)
+            or any(bits.get(node, x) != x for node, x in zip(self.data, self.bits))
+            or any(grads.get(node, x) != x for node, x in zip(self.grads, self.forms_of_grads))
+            or any((id(node), "grad") in flags for node in self.grads)
+            or any(node in grads for node, name, _ in self.flags if name == "grad")
+            or any(not _same_values(settings.get(id(o), x), x) for o, x in self.settings)
+        )
+
     def holds(self) -> bool:
         """Whether all that decided the course of the call is as it was."""
+        if not self.surroundings.same():
+            return False
         for owner, name, value in self.flags:
             now = getattr(owner, name)
             if now is not value and (value is None or now != value):
@@ -141,7 +194,7 @@ class _Results:
 
     def _leaf(self, x: Any) -> Any:
         if isinstance(x, Node):
-            if x in self.tracer.data:
+            if not self.tracer.is_inner(x):
                 return x
             grad = None if x.grad is None else self._leaf(x.grad)
             return replace(self._leaf(x._raw), kind=type(x), name=x.name, grad=grad)
@@ -149,7 +202,7 @@ class _Results:
             return x
         if id(x) not in self._numbers:
             self._numbers[id(x)] = len(self.results)
-            self.results.append(x)
+            self.results.append(x if type(x) is StandIn else copy_raw(x))
         return Place(self._numbers[id(x)])
 
 
@@ -175,15 +228,21 @@ def record_call(function: Callable[..., Any], args: Any, options: Any) -> tuple[
     tracer = Tracer()
     arguments: list[Var] = []
     arrays: list[Any] = []
+    nodes: list[tuple[Node, Any, Any]] = []
 
     names = argument_names(function, args, options)
+    fixed = [x for x in leaves((args, options)) if not is_traced(x)]
+    surroundings = Surroundings(function, fixed)
 
     def stand_in(x: Any) -> Any:
         name = next(names)
         if isinstance(x, Node):
-            made = entry(x._raw, x.name or name)
-            return type(x).__new__(type(x))._become_leaf(made, 0, x.name)
-        return entry(x, name) if isinstance(x, (float, np.ndarray, np.generic)) else x
+            made = held(type(x), entry(x._raw, x.name or name), x.name, None)
+            if x.grad is not None:
+                made.grad = entry(x.grad, f"grad_{x.name or name}")
+            nodes.append((made, made._raw, made.grad))
+            return made
+        return entry(x, name) if is_traced(x) else x
 
     def entry(x: Any, name: str) -> Any:
         made = tracer.entry(x, name, argument=True)
@@ -195,20 +254,44 @@ def record_call(function: Callable[..., Any], args: Any, options: Any) -> tuple[
     with tracing(tracer), no_collector():
         try:
             out = function(*args, **options)
-            recording = Recording(tracer, arguments, out)
-            result = concrete(out, Owner(arrays))
-        except TraceError as error:
+            _refuse_changed_arguments(nodes)
+            for cell, _ in tracer.attributes:
+                surroundings.forget(cell.owner, cell.name)
+            if not surroundings.same():
+                raise TraceError(
+                    "sets a variable or attribute that it also reads, where no later call would "
+                    "set it; give it as an argument and return it"
+                )
+            recording = Recording(tracer, arguments, out, surroundings)
+            result = concrete(out, Owner(arrays), tracer)
+        except BaseException as error:
+            refused = _refusal(error)
+            if refused is None:
+                tracer.settle()
+                raise
             where = quoted(line_of(error))
             tracer.restore()
-            raise TraceError(f"mg.jit: the function {error}{where}") from None
-        except BaseException:
-            tracer.settle()
-            raise
+            raise TraceError(f"mg.jit: the function {refused}{where}") from None
         tracer.settle()
-    del out, args, options
-    _refuse_changed(tracer.constants.values())
-    _refuse_escaped(tracer)
+    del out, args, options, nodes[:]
+    try:
+        _refuse_changed(tracer.constants.values())
+        _refuse_escaped(tracer)
+    except TraceError:
+        tracer.restore()
+        raise
     return recording, result
+
+
+def _refusal(error: BaseException | None) -> str | None:
+    """Why a stand-in, or the tracer, refused something, also where NumPy raises in its place."""
+    if isinstance(error, TypeError) and "StandIn" in str(error):
+        return f"gives a traced number or array to a function that cannot be traced ({error})"
+    while error is not None:
+        if isinstance(error, TraceError):
+            return str(error)
+        error = error.__cause__
+    return None
 
 
 @contextmanager
@@ -223,13 +306,13 @@ def no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def concrete(out: Any, own: Owner) -> Any:
+def concrete(out: Any, own: Owner, tracer: Tracer) -> Any:
     """What a traced call returns, with data in the places of stand-ins, and leaves for nodes."""
 
     def take(x: Any) -> Any:
         if not isinstance(x, Node):
             return own(x) if type(x) is StandIn else x
-        if x.op is None and type(x._raw) is not StandIn:
+        if not tracer.is_inner(x):
             return x
         return held(type(x), own(x._raw), x.name, own(x.grad))
 
@@ -242,7 +325,17 @@ def _refuse_changed(constants: Iterable[tuple[Any, Any]]) -> None:
         if not np.array_equal(array, copy, equal_nan=array.dtype.kind in "fc"):
             raise TraceError(
                 f"mg.jit: an array of shape {array.shape} that the function does not get as an "
-                "argument was written after it had been used; make a new array instead"
+                "argument was written after it had been used, which a replay would not see; give "
+                "it as an argument"
+            )
+
+
+def _refuse_changed_arguments(nodes: list[tuple[Node, Any, Any]]) -> None:
+    """Raise for a node given as an argument that is not as it was: the caller's stays so."""
+    for node, data, grad in nodes:
+        if node._raw is not data or node.grad is not grad or node._bits:
+            raise TraceError(
+                f"changes {describe(node)}, which it is given as an argument; use it from outside"
             )
 
 
@@ -253,7 +346,7 @@ def _refuse_escaped(tracer: Tracer) -> None:
     gc.collect()  # a cycle of the user's may hold it
     alive = [x for ref in tracer.made if (x := ref()) is not None and x.var is not None]
     kept = {tracer.var_of(x) for x in alive}
-    for i in tracer.instructions if kept else ():
+    for i in tracer.program([], []).instructions if kept else ():
         if not kept.isdisjoint(i.outs):
             raise TraceError(
                 f"mg.jit: what the function makes with {i.op.name!r} is kept outside of it, in a "

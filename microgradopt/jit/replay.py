@@ -14,7 +14,7 @@ from microgradopt.atomic import made_whole
 from microgradopt.engine.graph import Array, Node
 from microgradopt.jit.backends import compile_program
 from microgradopt.jit.cells import LeafData, LeafGrad
-from microgradopt.jit.program import Check, Guard, GuardError, Var
+from microgradopt.jit.program import GuardError, Var
 from microgradopt.jit.recording import Recording, entries_of
 from microgradopt.jit.scalars import ScalarProgram
 from microgradopt.jit.templates import Place, filler, picker
@@ -41,8 +41,6 @@ class Replay:
         self.donated = _donated(recording)
         self.stages, self.runner = compile_program(traced, backend, self.donated)
         program = self.stages[-1][1]
-        guarded = not short and any(isinstance(i.op, (Guard, Check)) for i in traced.instructions)
-        self.memories = recording.hosts if guarded else []
         self.pick = [picker(form, _is_entry) for form in recording.forms]
         self.data, self.data_of = _written(recording, LeafData)
         self.grads, self.grads_of = _written(recording, LeafGrad)
@@ -62,20 +60,18 @@ class Replay:
         Raises:
             GuardError: if it would take another course; nothing is changed then.
         """
-        recording = self.recording
         entries = [x._raw if isinstance(x, Node) else x for x in leaves]
-        entries += [node._raw for node in recording.data]
-        entries += [node.grad for node in recording.grads]
-        for cell, pick in zip(recording.attributes, self.pick):
-            entries += pick(cell.read())
+        entries += self.state()
         into = self._memory(entries)
-        memories = [op.remember() for op in self.memories if op.remember]
+        memories = [op.remember() for op in self.recording.hosts if op.remember]
         try:
             results = self.runner(entries, into)
-        except GuardError:
-            for op, memory in zip(self.memories, memories):
+        except BaseException as error:
+            for op, memory in zip(self.recording.hosts, memories):
                 if op.undo:
                     op.undo(memory)
+            if isinstance(error, Exception):  # the call as it is written raises it in its place
+                raise GuardError from error
             raise
         for i, kept, _ in self.spare:
             if into[i] is None:
@@ -93,6 +89,21 @@ class Replay:
         made_whole(commit)
         return self.output(results)
 
+    def state(self) -> list[Any]:
+        """The entries that are no arguments, as they are now."""
+        recording = self.recording
+        found: list[Any] = [node._raw for node in recording.data]
+        found += [node.grad for node in recording.grads]
+        for cell, pick in zip(recording.attributes, self.pick):
+            found += pick(cell.read())
+        return found
+
+    def sample(self) -> list[Any]:
+        """Entries to measure with: made-up arguments, and the state as it is now."""
+        state = self.state()
+        variables = self.recording.program.entries
+        return [*map(_made_up, variables[: len(variables) - len(state)]), *state]
+
     def _memory(self, entries: list[Any]) -> list[Array | None]:
         """For each result an array of an earlier run that nobody else has any longer, if any."""
         into: list[Array | None] = [None] * self.count
@@ -105,6 +116,14 @@ class Replay:
                     into[i] = array
                     break
         return into
+
+
+def _made_up(var: Var) -> Any:
+    """A number or array like a variable: ½ everywhere, or 0 where whole numbers are."""
+    if var.dtype is None:
+        return var.kind(0.5)
+    array = np.full(var.shape, 0.5).astype(var.dtype)
+    return array if var.is_array else array[()]
 
 
 def _is_entry(x: Any) -> bool:

@@ -8,6 +8,9 @@ comparison, a host. A program of scalars alone stays lists, and becomes a tape.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -39,7 +42,6 @@ class Scalars:
         self.rows: list[Primitive] = []
         self.constants: list[float] = []
         self.outside: list[Var] = []
-        self.made = 0  # how many of the instructions have been made objects
         self._vars: dict[Code, Var] = {}
         self.truths: set[int] = set()  # rows, by number, that give truth values
         self._row_numbers: dict[Primitive, int] = {}
@@ -95,36 +97,62 @@ class Scalars:
             self._vars[code] = Var(bool if self.op[code] in self.truths else float)
         return self._vars[code]
 
-    def made_objects(self) -> list[Instruction]:
-        """The instructions that have not been made objects yet, as such."""
-        first, self.made = self.made, len(self.op)
-        made = []
-        for k in range(first, self.made):
-            a, b = self.a[k], self.b[k]
-            operands = (self.operand(a),) if b == NOTHING else (self.operand(a), self.operand(b))
-            row = self.rows[self.op[k]]
-            made.append(Instruction(row, operands, {}, (self.var(k),), self.lines[k]))
-        return made
+    def truncate(self, length: int) -> None:
+        """Drop the instructions from this one on."""
+        for column in (self.op, self.a, self.b, self.lines):
+            del column[length:]
+
+    def instruction(self, k: Code) -> Instruction:
+        """An instruction as an object."""
+        a, b = self.a[k], self.b[k]
+        operands = (self.operand(a),) if b == NOTHING else (self.operand(a), self.operand(b))
+        return Instruction(self.rows[self.op[k]], operands, {}, (self.var(k),), self.lines[k])
+
+    def requested(self) -> dict[Code, Var]:
+        """The variables that something else has asked for."""
+        return dict(self._vars)
+
+    def restricted(self, kept: Array) -> Scalars:
+        """A copy with the instructions where ``kept`` holds; they must not need any other."""
+        other = copy(self)
+        where = np.flatnonzero(kept)
+        new = np.cumsum(kept) - 1
+        for name in ("op", "lines"):
+            column = getattr(self, name)
+            setattr(other, name, [column[k] for k in where.tolist()])
+        for name in ("a", "b"):
+            codes = np.array(getattr(self, name), np.int64)[where]
+            made = (codes >= 0) & (codes < CONSTANT)
+            codes[made] = new[codes[made]]
+            setattr(other, name, codes.tolist())
+        other._vars = {}
+        return other
 
 
 class ScalarProgram(Program):
     """A program of scalars alone, whose instructions are objects only if somebody asks for them.
 
-    ``given`` are the results as they were recorded, ``codes`` the code of each, None where it is a
-    constant.
+    ``codes`` has the code of each result, or None where it is a constant, which ``given`` has then.
     """
 
-    def __init__(self, scalars: Scalars, entries: list[Var], results: Sequence[Any]) -> None:
+    def __init__(
+        self,
+        scalars: Scalars,
+        entries: list[Var],
+        given: Sequence[Any],
+        codes: Sequence[Code | None],
+    ) -> None:
         self.scalars = scalars
         self.entries = entries
-        self.codes = [scalars.code_of(x) if type(x) in (int, Var) else None for x in results]
-        self.given = list(results)
-        self._made: list[Instruction] = []
+        self.given = [x if c is None else None for x, c in zip(given, codes)]
+        self.codes = list(codes)
+        self._made: list[Instruction] | None = None
 
     @property
     def instructions(self) -> list[Instruction]:  # type: ignore[override]
         """The instructions as objects."""
-        self._made += self.scalars.made_objects()
+        if self._made is None:
+            self._made = [self.scalars.instruction(k) for k in range(len(self))]
         return self._made
 
     @property
@@ -136,12 +164,65 @@ class ScalarProgram(Program):
         return len(self.scalars.op)
 
 
+@dataclass(frozen=True)
+class Block:
+    """Many scalar instructions as one: what surrounds a large network of scalars sees only this."""
+
+    program: ScalarProgram
+    name: str = "scalars"
+
+    def compute(self, args: Sequence[Any], params: dict[str, Any]) -> tuple[Any, ...]:
+        """The results of the program."""
+        return tuple(self.program.interpret(args))
+
+
+BLOCK = 500  # instructions, from which on they are kept together
+
+
+def merged(
+    scalars: Scalars, others: Sequence[tuple[int, Instruction]], entries: Sequence[Var]
+) -> list[Instruction]:
+    """All instructions in an order in which they can run.
+
+    Args:
+        others: instructions that are none of the scalars, each with how many of these there were
+            when it was recorded.
+        entries: of the program; scalars that depend on these alone may become a :class:`Block`.
+    """
+    known = set(entries)
+    first = np.ones(len(scalars.op), bool)
+    foreign = {-1 - i for i, var in enumerate(scalars.outside) if var not in known}
+    if foreign:
+        for k, (a, b) in enumerate(zip(scalars.a, scalars.b)):
+            first[k] = not any(
+                x in foreign if x < 0 else x < CONSTANT and not first[x] for x in (a, b)
+            )
+    if np.count_nonzero(first) < BLOCK:
+        first[:] = False
+    single = [(k, scalars.instruction(k)) for k in np.flatnonzero(~first).tolist()]
+    found = sorted([*others, *single], key=itemgetter(0))  # stable: others come before what was made after them
+    return [*_block(scalars, first), *(instruction for _, instruction in found)]
+
+
+def _block(scalars: Scalars, inside: Array) -> list[Instruction]:
+    """The instructions where ``inside`` holds as one, with what the others need of them."""
+    if not inside.any():
+        return []
+    outs = {k: var for k, var in scalars.requested().items() if inside[k]}
+    new = np.cumsum(inside) - 1
+    own = scalars.restricted(inside)
+    used = {-1 - x for codes in (own.a, own.b) for x in codes if NOTHING < x < 0}
+    entries = [var for i, var in enumerate(scalars.outside) if i in used]
+    program = ScalarProgram(own, entries, [None] * len(outs), [int(new[k]) for k in outs])
+    return [Instruction(Block(program), tuple(entries), {}, tuple(outs.values()))]
+
+
 def same_scalars(first: ScalarProgram, second: ScalarProgram) -> bool:
     """Whether two programs of scalars are the same, constants aside."""
     x, y = first.scalars, second.scalars
     if x.rows != y.rows or x.op != y.op or len(x.constants) != len(y.constants):
         return False
     places = [{var: i for i, var in enumerate(p.entries)} for p in (first, second)]
-    if [places[0][v] for v in x.outside] != [places[1][v] for v in y.outside]:
+    if [places[0].get(v) for v in x.outside] != [places[1].get(v) for v in y.outside]:
         return False
     return x.a == y.a and x.b == y.b and first.codes == second.codes

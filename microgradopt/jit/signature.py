@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from microgradopt.engine.graph import Node
+from microgradopt.engine.modes import PAUSED, paused
 
 BY_VALUE = frozenset((int, bool, str, bytes, type(None), complex))
 
@@ -16,11 +17,11 @@ def signature_of(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, l
 
     Floats, arrays and leaf nodes are traced, inside of lists, tuples and dicts too; of these the
     key has shapes, dtypes and memory layouts. Everything else is part of the key: numbers and words
-    by value, other objects by identity. A call is not replayed where an argument is a node that a
-    gradient is to flow through.
+    by value, other objects by identity; and whether the call is inside of no_grad. A call is not
+    replayed where an argument is a node that a gradient is to flow through.
     """
     leaves: list[Any] = []
-    key = tuple([_key(x, leaves) for x in args])
+    key = (bool(PAUSED) and paused(), *[_key(x, leaves) for x in args])
     if options:
         key = (*key, *((name, _key(x, leaves)) for name, x in options.items()))
     return key, leaves, any(isinstance(x, Node) and x._bits for x in leaves)
@@ -28,25 +29,28 @@ def signature_of(args: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, l
 
 def _key(x: Any, leaves: list[Any]) -> Any:
     kind = type(x)
-    if kind is np.ndarray:
+    if is_traced(x):
         leaves.append(x)
-        return x.shape, x.dtype, x.strides
-    if kind is float:
-        leaves.append(x)
-        return float
+        return (x.shape, x.dtype, x.strides) if kind is np.ndarray else kind
     if kind in BY_VALUE:
         return kind, x
-    if kind is tuple or kind is list:
+    if isinstance(x, (tuple, list)):
         return kind, *[_key(branch, leaves) for branch in x]
-    if kind is dict:
+    if isinstance(x, dict):
         return kind, *[(name, _key(branch, leaves)) for name, branch in x.items()]
-    if isinstance(x, np.generic):
-        leaves.append(x)
-        return kind
     if isinstance(x, Node):
         leaves.append(x)
-        return kind, x.name, _key(x._raw, [])
+        key = kind, x.name, _key(x._raw, [])
+        return key if x.grad is None else (*key, _key(x.grad, leaves))
     return kind, _Held(x)
+
+
+def is_traced(x: Any) -> bool:
+    """Whether a leaf of the arguments may be another number or array in each call."""
+    kind = type(x)
+    if kind is np.ndarray or isinstance(x, np.generic):
+        return x.dtype.kind in "fiub"
+    return kind is float
 
 
 class _Held:

@@ -8,12 +8,14 @@ Whatever would carry its value out of the trace, into Python or into other memor
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from microgradopt.engine.graph import Node, Primitive, to_float
+from microgradopt.engine.lines import is_ours
 from microgradopt.engine.ops.elementwise import square
 from microgradopt.engine.ops.shapes import index_row, transpose_row
 from microgradopt.engine.rules import as_dtype, reshape_to
@@ -25,6 +27,15 @@ STATIC = frozenset((
     np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.result_type,
     np.can_cast, np.iscomplexobj, np.isrealobj, np.common_type, np.min_scalar_type,
 ))  # fmt: skip
+# Functions whose results have shapes that follow from those of what they are given.
+OF_FIXED_SHAPE = frozenset((
+    np.all, np.amax, np.amin, np.any, np.argmax, np.argmin, np.argsort, np.array_equal, np.atleast_1d,
+    np.atleast_2d, np.broadcast_to, np.clip, np.concatenate, np.cumprod, np.cumsum, np.diagonal,
+    np.dot, np.expand_dims, np.flip, np.full_like, np.hstack, np.isclose, np.linalg.norm, np.matmul,
+    np.max, np.mean, np.min, np.moveaxis, np.outer, np.prod, np.ravel, np.reshape, np.roll, np.round,
+    np.sort, np.squeeze, np.stack, np.std, np.sum, np.swapaxes, np.take_along_axis, np.trace,
+    np.transpose, np.tril, np.triu, np.var, np.vstack,
+))  # fmt: skip
 WRITING = frozenset((np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal))
 PROPERTIES = frozenset(("shape", "dtype", "ndim", "size", "itemsize", "nbytes"))
 METHODS = frozenset((
@@ -32,6 +43,8 @@ METHODS = frozenset((
     "flatten", "is_integer", "max", "mean", "min", "nonzero", "prod", "ravel", "repeat", "round",
     "searchsorted", "squeeze", "std", "sum", "swapaxes", "take", "trace", "var",
 ))  # fmt: skip
+SHOWING = frozenset(("_in_a_message", "__format__", "__repr__", "__str__"))
+OF_VARYING_SHAPE = frozenset(("nonzero", "repeat"))  # of the methods
 
 
 class StandIn:
@@ -70,6 +83,8 @@ class StandIn:
             return getattr(value, name)
         if name in METHODS:
             return self._method(name)
+        if name.startswith("__"):
+            self.__array__()
         raise TraceError(f"uses .{name} of a traced {type(value).__name__}")
 
     def __len__(self) -> int:
@@ -100,15 +115,20 @@ class StandIn:
         raise TraceError("makes a traced number complex")
 
     def __array__(self, *_: Any, **__: Any) -> Any:
-        raise TraceError("gives a traced number or array to a function that cannot be traced")
+        raise TraceError(
+            "gives a traced number or array to a function that cannot be traced; to index another "
+            "array with it, use mg.take"
+        )
 
     def __repr__(self) -> str:
-        raise TraceError("prints a traced number or array; return it, and print the result")
+        return format(self)
 
     __str__ = __repr__
 
     def __format__(self, spec: str) -> str:
-        return repr(self)
+        if not _in_a_message():
+            raise TraceError("prints a traced number or array; return it, and print the result")
+        return format(self.value, spec) if spec else repr(self.value)
 
     def __reduce__(self) -> Any:
         raise TraceError("copies or pickles a traced number or array")
@@ -174,7 +194,8 @@ class StandIn:
         def call(*args: Any, **options: Any) -> Any:
             if options.get("out") is not None:
                 raise TraceError(f"writes into an array with .{name}(out=…)")
-            return self.tracer.record(Call(name, unbound), (self, *args), options)
+            found = self.tracer.record(Call(name, unbound), (self, *args), options)
+            return self.tracer.of_this_shape(found) if name in OF_VARYING_SHAPE else found
 
         return call
 
@@ -186,7 +207,10 @@ class StandIn:
         (out,) = options.pop("out", None) or (None,)
         if method == "at":
             raise TraceError(f"writes into an array with np.{ufunc.__name__}.at")
-        result = self.tracer.record(operation_of(ufunc, method, options), inputs, options)
+        of_python = all(isinstance(x, (float, int)) for x in inputs)  # a row would give a float
+        op = Call(ufunc.__name__, ufunc) if of_python and method == "__call__" else None
+        op = op or operation_of(ufunc, method, options)
+        result = self.tracer.record(op, inputs, options)
         if out is None:
             return result
         if type(out) is not StandIn:
@@ -202,7 +226,16 @@ class StandIn:
             raise TraceError(f"writes into an array with np.{function.__name__}")
         if function in (np.reshape, np.transpose) and type(args[0]) is StandIn:
             return getattr(args[0], function.__name__)(*args[1:], **options)
-        return self.tracer.record(Call(function.__name__, function), args, options)
+        found = self.tracer.record(Call(function.__name__, function), args, options)
+        return found if function in OF_FIXED_SHAPE else self.tracer.of_this_shape(found)
+
+
+def _in_a_message() -> bool:
+    """Whether this library shows a number, as it does in the messages of its errors."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_name in SHOWING and frame.f_back is not None:
+        frame = frame.f_back
+    return is_ours(frame)
 
 
 def _put(x: Any, key: Any, value: Any) -> Any:

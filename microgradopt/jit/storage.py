@@ -17,7 +17,7 @@ import numpy as np
 from microgradopt.jit.blocks import Block
 from microgradopt.jit.layout import alike, is_dense
 from microgradopt.jit.lowering import Form
-from microgradopt.jit.program import EFFECTS, Instruction, Program, Var
+from microgradopt.jit.program import Instruction, Program, Var
 
 NOTHING: frozenset[Var] = frozenset()
 
@@ -157,9 +157,8 @@ def _choose_in_place(
     donated: Mapping[int, int],
     found: Storage,
 ) -> None:
-    """Which of the donated entries can be overwritten: nothing reads them later, nothing stops."""
-    effects = [n for n, i in enumerate(program.instructions) if isinstance(i.op, EFFECTS)]
-    last_effect = effects[-1] if effects else -1
+    """Which of the donated entries can be overwritten: nothing reads them later, nothing raises."""
+    last_stop = max((n for n, form in enumerate(forms) if not form or form.raises), default=-1)
     for result, number in donated.items():
         x, entry = program.results[result], program.entries[number]
         if x is entry:
@@ -171,7 +170,7 @@ def _choose_in_place(
             over = written < end and _may_overwrite(
                 program.instructions[written], forms[written], entry, found
             )
-            if last_effect < written and (read < written or (read == written and over)):
+            if last_stop < written and (read < written or (read == written and over)):
                 found.in_place[result] = number
 
 

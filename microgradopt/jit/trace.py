@@ -40,12 +40,13 @@ from microgradopt.jit.program import (
     substituted,
 )
 from microgradopt.jit.scalar_sweep import Nodes, Template, sweep, template_of, traced_template
-from microgradopt.jit.scalars import NOTHING, Code, ScalarProgram, Scalars
+from microgradopt.jit.scalars import CONSTANT, NOTHING, Code, ScalarProgram, Scalars, merged
 from microgradopt.jit.standin import PUT, StandIn
 from microgradopt.jit.values import traced_operator
 
 _NONE: dict[str, Any] = {}
 ALL_FINITE = Call("all_finite", lambda *arrays: all(np.isfinite(x).all() for x in arrays))
+HAS_SHAPE = Call("has_shape", lambda x, shape: x.shape == shape)
 _RAW, _GRAD, _INDEX = (vars(Node)[name] for name in ("_raw", "grad", "_index"))
 
 
@@ -61,8 +62,8 @@ class Tracer:
 
     def __init__(self) -> None:
         self.since = tick()
-        self.instructions: list[Instruction] = []
-        self.scalars = Scalars()  # instructions that are none of these yet
+        self.scalars = Scalars()  # what is done with scalars alone
+        self.others: list[tuple[int, Instruction]] = []  # with how many scalars had been made
         self.data: dict[Node, Entry] = {}  # leaves from outside
         self.grads: dict[Node, Entry] = {}  # and their gradients, as far as they are met
         self.attributes: list[tuple[Attribute, Any]] = []  # with a structure of entries
@@ -111,12 +112,14 @@ class Tracer:
             if len(made) == 1:
                 raise TraceError(f"uses {op.name}, which gives a sequence of one array")
             outs = tuple(x.var for x in made)
-            self.instructions.append(Instruction(op, tuple(read), kept, outs, line))
+            self._append(Instruction(op, tuple(read), kept, outs, line))
             return type(out)(made) if type(out) in (tuple, list) else type(out)(*made)
         result = self._wrapped(out)
-        self.instructions.append(Instruction(op, tuple(read), kept, (result.var,), line))
+        self._append(Instruction(op, tuple(read), kept, (result.var,), line))
         if type(out) is np.ndarray and not isinstance(op, Elementwise):
             self._link_views(op, operands, kept, result)
+            if op is index_row and _has_mask(kept["key"]):
+                self.of_this_shape(result)
         return result
 
     def _record_scalar(self, row: Any, operands: Sequence[Any]) -> StandIn | None:
@@ -157,20 +160,28 @@ class Tracer:
         """The variable that a stand-in stands for."""
         if x.var is None or x.tracer is not self:
             self._refuse_use(x)
-        if type(x.var) is int:
-            self.instructions += self.scalars.made_objects()
-            x.var = self.scalars.var(x.var)
-        var: Var = x.var
+        var: Var = self.scalars.var(x.var) if type(x.var) is int else x.var
         return var
 
     def program(self, entries: list[Var], results: list[Any]) -> Program:
         """What has been recorded; results are stand-ins and constants."""
-        found = [x.var if type(x) is StandIn else x for x in results]
-        if self.scalars.op and not self.instructions and all(v.kind is float for v in entries):
-            return ScalarProgram(self.scalars, entries, found)
-        self.instructions += self.scalars.made_objects()
-        results = [self.scalars.var(x) if type(x) is int else x for x in found]
-        return Program(entries, self.instructions, results)
+        if self.scalars.op and not self.others and all(v.kind is float for v in entries):
+            codes = [self.scalar_code(x) if type(x) is StandIn else None for x in results]
+            return ScalarProgram(self.scalars, entries, results, codes)
+        results = [self.var_of(x) if type(x) is StandIn else x for x in results]
+        return Program(entries, merged(self.scalars, self.others, entries), results)
+
+    def _append(self, instruction: Instruction) -> None:
+        self.others.append((len(self.scalars.op), instruction))
+
+    def forget(self, since: tuple[int, int]) -> None:
+        """Drop what has been recorded since a :meth:`mark`."""
+        self.scalars.truncate(since[0])
+        del self.others[since[1] :]
+
+    def mark(self) -> tuple[int, int]:
+        """How far the recording has come."""
+        return len(self.scalars.op), len(self.others)
 
     def _wrapped(self, value: Any) -> StandIn:
         var = Var(float) if type(value) is float else Var.like(value)
@@ -198,8 +209,15 @@ class Tracer:
     def guarded(self, x: StandIn) -> bool:
         """The truth of a number, which later calls must agree with."""
         truth = bool(x.value)
-        self.instructions.append(Instruction(Guard(truth), (self.var_of(x),), {}, (), users_line()))
+        self._append(Instruction(Guard(truth), (self.var_of(x),), {}, (), users_line()))
         return truth
+
+    def of_this_shape(self, found: Any) -> Any:
+        """Results whose shapes depend on data: later calls must have the same."""
+        for x in leaves(found):
+            if isinstance(x, np.ndarray):
+                self.guarded(self.record(HAS_SHAPE, (x, x.shape)))
+        return found
 
     def settled(self, x: Any) -> Any:
         """Actual data in the place of a traced array: later calls must have the same."""
@@ -215,7 +233,7 @@ class Tracer:
         operands = tuple(self.var_of(x) for x in arrays if type(x) is StandIn)
         finite = all(np.isfinite(x).all() for x in values)
         if finite:
-            self.instructions.append(Instruction(Check(_fail), operands, {}, (), users_line()))
+            self._append(Instruction(Check(_fail), operands, {}, (), users_line()))
         else:
             self.guarded(self.record(ALL_FINITE, arrays))
         return finite
@@ -275,21 +293,18 @@ class Tracer:
 
     def write(self, target: StandIn, new: Any) -> StandIn:
         """``target[...] = new``: later uses of the target see the new numbers."""
-        if target.argument:
-            raise TraceError("writes into an array that it was given; make a new array instead")
+        _refuse_argument(target)
         result: Any = new
         if target.value.shape != np.shape(data_of(new)):
             result = self.record(Call("broadcast_to", np.broadcast_to), (new, target.value.shape))
         if target.value.dtype != result.value.dtype:
+            np.positive(result.value, out=np.empty_like(target.value))  # raises where NumPy does
             result = result.astype(target.value.dtype)
         self._set(target, result)
         return target
 
     def _set(self, target: StandIn, new: StandIn, through: StandIn | None = None) -> None:
-        for ref in target.views:
-            view = ref()
-            if view is not None and view is not through:
-                view.var = None  # it would show the old numbers
+        _forget_views(target, through)
         target.value, target.var = new.value, new.var
         if target.source is not None:
             whole, way_back = target.source
@@ -337,6 +352,10 @@ class Tracer:
             if read:
                 self.depends(node, "grad")
             return
+        if not isinstance(held, (float, int, np.ndarray, np.generic)):
+            raise TraceError(
+                f"finds a {type(held).__name__} as the gradient of {describe(node)}; set an array"
+            )
         made = self.entry(held, f"grad_{node.name}" if node.name else None)
         self.grads[node] = Entry(held, made.var)
         _GRAD.__set__(node, made)
@@ -415,6 +434,29 @@ def of_entries(f: Callable[[Entry], Any], tree: Any) -> Any:
 def released(x: Any) -> Any:
     """What a stand-in stands for; anything else is itself."""
     return x.value if type(x) is StandIn else x
+
+
+def _refuse_argument(target: StandIn | None) -> None:
+    """Raise if an array, or what it is a view of, is the caller's."""
+    while target is not None:
+        if target.argument:
+            raise TraceError("writes into an array that it was given; make a new array instead")
+        target = target.source[0] if target.source else None
+
+
+def _forget_views(target: StandIn, kept: StandIn | None) -> None:
+    """Let nobody read the views of an array that is written: they would show the old numbers."""
+    for ref in target.views:
+        view = ref()
+        if view is not None and view is not kept:
+            view.var = None
+            _forget_views(view, None)
+
+
+def _has_mask(key: Any) -> bool:
+    """Whether an index chooses entries by traced truth values."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return any(type(x) is Var and (x.dtype == bool or x.kind is bool) for x in parts)
 
 
 def _value(x: StandIn) -> Any:
@@ -514,11 +556,11 @@ def _unfolded(
     tracer: Tracer, name: str, function: Callable[..., Any], args: Any, params: dict[str, Any]
 ) -> Any:
     """A kernel or pullback as the operations it consists of; whole, where one cannot be traced."""
-    mark = len(tracer.instructions)
+    mark = tracer.mark()
     try:
         return function(*args, **params)
     except Exception:  # whatever a stand-in lacks; where the call itself is wrong, it raises again
-        del tracer.instructions[mark:]
+        tracer.forget(mark)
         return tracer.opaque(name, function, args, params)
 
 
@@ -594,7 +636,7 @@ def _swept_at_once(
     row, out, x, y, to_x, to_y, own = (column.append for column in columns)
     for node in order:
         a, b = node._a, node._b
-        if a.__class__ is tuple:
+        if a.__class__ is tuple or type(a) is StandIn or type(b) is StandIn:
             return None
         row(row_of[node.op])
         out(code(_RAW.__get__(node)))
@@ -616,7 +658,9 @@ def _swept_at_once(
 
     def cotangent(node: Node, number: float) -> Any:
         k = codes[places[node]]
-        return number if k == NOTHING else tracer.stand_in(number, k)
+        if k == NOTHING or k >= CONSTANT:
+            return number
+        return tracer.stand_in(number, k if k >= 0 else tracer.scalars.operand(k))
 
     if kept is not None:
         for node in order:
@@ -643,10 +687,8 @@ def _partial_traced(row: Elementwise, rule: Any) -> Template | None:
     variables = [x.var for x in given]
     with traced(tracer):
         p = rules.evaluate(rule, given[0], given[1:])
-    if type(p) is StandIn:
-        p = tracer.var_of(p)
-    tracer.instructions += tracer.scalars.made_objects()
-    return traced_template(tracer.instructions, variables, p)
+    program = tracer.program(variables, [p])
+    return traced_template(program.instructions, variables, program.results[0])
 
 
 _select = rules.select

@@ -37,9 +37,9 @@ def traced_operator(row: Any) -> Callable[..., Any]:
             operands: tuple[float, ...] = (x,)
         else:
             (other,) = others
-            if other.__class__ is int:
+            if type(other) is int:  # not a stand-in that says so
                 other = float(other)
-            if other.__class__ is float:
+            if type(other) is float:
                 y, b = other, scalars.constant(other)
             elif other.__class__ is Value:
                 raw = _raw_of(other)

@@ -190,7 +190,7 @@ def _of_labels(
     live = flat != ignore_index
     places = np.where(live, flat, 0)
     weights = _class_weights(weight, logs, classes, user)
-    counted = weights[places] * live
+    counted = index(weights, places) * live
     losses = -absorbing(counted, where(live, index(rows, (np.arange(len(flat)), places)), 0.0))
     if _checked_smoothing(smoothing, user):
         spread = where(live, sum(absorbing(weights, rows), axis=1), 0.0)

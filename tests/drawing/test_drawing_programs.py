@@ -13,7 +13,7 @@ from microgradopt.drawing.look import box_size
 from microgradopt.drawing.mermaid import to_mermaid
 from microgradopt.engine.ops.elementwise import add, multiply
 from microgradopt.engine.rules import reshape_to
-from microgradopt.errors import UsageError
+from microgradopt.errors import DTypeError, UsageError
 from microgradopt.jit.program import Call, Guard, Host, Instruction, Program, Var
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
@@ -177,14 +177,23 @@ def test_plain_programs_and_several_results_of_one_instruction():
 def test_operands_that_are_no_numbers_are_told_in_words_and_arrows_come_from_within_them():
     x, i = Var.like(np.ones((4, 4)), "x"), Var(int, name="i")
     part = Var.like(np.ones(4))
-    take = Instruction(Call("take", np.take), (x, (slice(1, None), i), "C"), {"out": None}, (part,))
+    words = (x, (slice(1, None), i), (0, 1), "C")
+    take = Instruction(Call("take", np.take), words, {"key": (i, np.ones(2))}, (part,))
     total = Var(np.float64)
     reduced = Instruction(Call("maximum.reduce", np.maximum.reduce), (part,), {"axis": 0}, (total,))
     scene = draw(Program([x, i], [take, reduced], [total])).scene
     box = scene.boxes[2]
-    assert box.detail == "[1:, …] C"
-    assert [(a.tail, a.head, a.slot) for a in scene.arrows[:2]] == [(0, 2, 0), (1, 2, 1)]
+    assert box.detail == "(0, 1) C key=[…, array(2,)]"
+    assert [(a.tail, a.slot) for a in scene.arrows if a.head == 2] == [(0, 0), (1, 1), (1, 2)]
     assert (scene.boxes[3].symbol, scene.boxes[3].detail) == ("max", "axis=0")
+
+
+def test_of_many_arrays_the_first_are_shown():
+    made = tuple(Var.like(np.ones(n)) for n in range(6))
+    scene = draw(Program([], [Instruction(Call("many", tuple), (), {}, made)], [made[0]])).scene
+    assert [line.text for line in scene.boxes[0].lines] == [
+        "(0,)", "(1,)", "(2,)", "3 more", "returned[0]",
+    ]  # fmt: skip
 
 
 def chain(length):
@@ -204,15 +213,31 @@ def chain(length):
 
 
 def test_a_limit_keeps_what_is_nearest_to_results_and_guards_and_says_so():
-    scene = draw(chain(50), max_nodes=5).scene
+    scene = draw(chain(50), max_nodes=16).scene
     symbols = [box.symbol for box in scene.boxes if box.symbol]
-    assert symbols == ["×", "×", "+", "guard"]
+    assert symbols == ["×"] * 13 + ["+", "guard"]
     kinds = [box.kind for box in scene.boxes]
     assert kinds.count("argument") == 1
     assert kinds.count("more") == 1
-    assert scene.note == "the 5 boxes nearest to the results, of 53"
+    assert scene.note == "the 16 boxes nearest to the results, of 53"
     assert draw(chain(50), max_nodes=53).scene.note == ""
     assert len([b for b in draw(chain(50), max_nodes=1).scene.boxes if b.symbol]) == 1
+
+
+def test_a_limit_begins_with_what_is_returned():
+    weights = [Value(1.0 + i, name=f"w{i}") for i in range(9)]
+
+    def f(x):
+        loss = sum(w * x for w in weights)
+        loss.backward()
+        return loss
+
+    jitted = mg.jit(f)
+    jitted(2.0)
+    boxes = draw(jitted, max_nodes=20).scene.boxes
+    shown = {rows(box)["to"] for box in boxes if box.kind == "output"}
+    assert shown == {"returned", "returned.grad"}
+    assert len([box for box in boxes if box.kind not in ("more", "constant")]) == 20
 
 
 def test_every_format_draws_a_program(tmp_path):
@@ -230,6 +255,13 @@ def test_every_format_draws_a_program(tmp_path):
 
 
 @needs_dot
+def test_the_dot_program_takes_rows_without_a_label(tmp_path):
+    made = tuple(Var.like(np.ones(n)) for n in range(6))
+    program = Program([], [Instruction(Call("many", tuple), (), {}, made)], [made[0]])
+    assert draw(program).save(tmp_path / "many.png").read_bytes().startswith(b"\x89PNG")
+
+
+@needs_dot
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_the_dot_program_draws_a_program(tmp_path, suffix):
     jitted = mg.jit(network()[0])
@@ -240,6 +272,28 @@ def test_the_dot_program_draws_a_program(tmp_path, suffix):
 def test_a_function_that_was_never_called_has_nothing_to_draw():
     with pytest.raises(UsageError, match="no program before it is called"):
         draw(mg.jit(lambda x: x))
+
+
+def test_a_jitted_method_is_drawn_and_what_only_has_a_program_is_not():
+    class Model:
+        program = "guitar"
+
+        @mg.jit
+        def double(self, x):
+            return 2.0 * x
+
+    model = Model()
+    model.double(1.0)
+    assert draw(model.double).scene.title == "double"
+    with pytest.raises(DTypeError, match="function made by mg"):
+        draw(model)
+
+
+def test_a_program_of_nothing_is_refused():
+    jitted = mg.jit(lambda x: None)
+    jitted(1.0)
+    with pytest.raises(UsageError, match="computes nothing"):
+        draw(jitted)
 
 
 def test_parts_that_are_not_connected_lie_next_to_each_other():

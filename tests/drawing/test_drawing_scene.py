@@ -200,6 +200,7 @@ def test_parameters_tell_only_what_is_worth_telling():
     assert parameters({"axis": None, "keepdims": False, "shape": ()}) == ""
     assert parameters({"axis": 0, "keepdims": True}) == "axis=0 keepdims=True"
     assert parameters({"key": (slice(None), slice(1, 9, 2), Ellipsis)}) == "key=[:, 1:9:2, …]"
+    assert parameters({"key": (Ellipsis, np.arange(3))}) == "key=[…, array(3,) int64]"
     assert parameters({"key": np.arange(3)}) == "key=array(3,) int64"
     assert len(parameters({"text": "x" * 99})) == 28
 

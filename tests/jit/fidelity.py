@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from programs import same
 
+import microgradopt as mg
 from microgradopt.engine.graph import Node
 from microgradopt.errors import TraceError
 from microgradopt.jit.function import Jitted
 
+jit = partial(mg.jit, backend="numpy")  # whose bits are those of eager
 CALLS = 4  # the first two are traced, the others replayed
 
 
@@ -44,12 +47,12 @@ def agree(make: Callable[[], World], *, replays: bool = True) -> Jitted:
     With ``replays``, the last call must not have been traced. The jitted function is returned.
     """
     eager, world = make(), make()
-    jitted = Jitted(world.function, "numpy")
+    jitted = jit(world.function)
     for number, (plain, args) in enumerate(zip(eager.calls, world.calls, strict=True)):
         eager.between(number)
         world.between(number)
         if replays and number == len(world.calls) - 1:
-            jitted._trace = _never_traced  # type: ignore[method-assign]
+            jitted._trace = _never_traced
         expected, found = outcome(eager.function, plain), outcome(jitted, args)
         differ = difference(expected, found)
         assert not differ, f"call {number}: result{differ}"

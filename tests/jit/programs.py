@@ -239,6 +239,11 @@ def _copy(d: Drawing, b: Builder, pool: list[Any]) -> Any:
     return b(Call("copy", partial(np.array, order=d.one_of(["C", "F"]))), x)
 
 
+def _join(d: Drawing, b: Builder, pool: list[Any]) -> Any:
+    parts = [d.array(pool) for _ in range(d.rng.integers(1, 4))]
+    return b(d.one_of(["concatenate", "stack"]), *parts, axis=int(d.rng.integers(2)))
+
+
 def _item(d: Drawing, b: Builder, pool: list[Any]) -> Any:
     x = d.array(pool)
     return b(ITEM, x, d.rng.integers(np.prod(x.shape, dtype=int)).item())
@@ -258,5 +263,5 @@ def _effect(d: Drawing, b: Builder, pool: list[Any]) -> Any:
 
 STEPS = (
     _unary, _unary, _unary, _binary, _binary, _binary, _binary, _binary, _again, _where, _sum,
-    _sum, _matmul, _relu, _chain, _view, _view, _copy, _item, _effect,
+    _sum, _matmul, _relu, _chain, _view, _view, _copy, _join, _item, _effect,
 )  # fmt: skip

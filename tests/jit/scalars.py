@@ -24,7 +24,7 @@ TERNARY = ("where",)
 
 
 class Scalars:
-    """Makes a program by the numbers of a generator. Rows are those that never round differently."""
+    """Makes a program by the numbers of a generator, of rows that always round alike."""
 
     def __init__(self, seed: int, entries: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -131,7 +131,7 @@ def _replicated(s: Scalars, inside: list[Any]) -> None:
     if constant < 0.2:
         operands[0] = (0.5, 1.0, 0.0, -0.0, -1.0)[int(100 * constant) % 5]
     if not any(isinstance(x, Var) for x in operands) or all(
-        isinstance(x, Var) and x.kind is bool or x is True for x in operands
+        (isinstance(x, Var) and x.kind is bool) or x is True for x in operands
     ):
         operands[0] = s.b.entries[0]
     made = s.b(name, *operands)

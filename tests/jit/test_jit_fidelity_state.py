@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from fidelity import CALLS, World, agree
+from fidelity import CALLS, World, agree, jit
 
 import microgradopt as mg
 from microgradopt import Tensor, Value, nn, optim
-from microgradopt.errors import TraceError, UnusedInputWarning  # noqa: F401
+from microgradopt.errors import TraceError
 
 RNG = np.random.default_rng(0)
 MATRIX = RNG.normal(size=(4, 3))
@@ -49,7 +49,7 @@ FUNCTIONS = {
     "rows": lambda x: mg.sum(mg.tanh(Tensor(x, requires_grad=False, dtype=float)) * 2.0),
     "operators": lambda x: (-(x * 2 + 1), x - x, x / 4, x > 0, x**2, abs(x)),
     "numpy": lambda x: (np.sum(x, 0), np.concatenate([x, x]) if x.ndim else x, np.where(x, x, 1)),
-    "methods": lambda x: (x.sum(), x.reshape(-1), x.astype(np.float32), x.copy(), x.mean()),
+    "methods": lambda x: (x.sum(), x.reshape(-1), x.astype(np.float32), x.copy(), x.prod()),
     "reductions": lambda x: (np.maximum(x, 0).sum(-1) if x.ndim else x, x.T, x.max(initial=0)),
     "views": lambda x: (x[..., ::-1], x[...], x.ravel()) if x.ndim else x[()],
     "itself": lambda x: x,
@@ -127,7 +127,7 @@ def test_every_structure_of_arguments_and_results(structure):
 
 
 def test_keywords_and_defaults():
-    jitted = mg.jit(lambda x, /, y=2.0, *rest, z=3.0, **more: x + y * z + sum(rest) + more["w"])
+    jitted = jit(lambda x, /, y=2.0, *rest, z=3.0, **more: x + y * z + sum(rest) + more["w"])
     for i in range(4):
         x = float(i)
         assert jitted(x, w=1.0) == x + 7.0
@@ -149,7 +149,7 @@ def test_nodes_as_arguments_and_results():
 
 def test_a_node_that_requires_a_gradient_runs_eagerly_and_keeps_its_graph():
     w = Tensor(VECTOR)
-    jitted = mg.jit(lambda w: mg.sum(w * w))
+    jitted = jit(lambda w: mg.sum(w * w))
     for _ in range(4):
         w.grad = None
         y = jitted(w)
@@ -183,20 +183,17 @@ def test_shapes_dtypes_and_fixed_arguments_get_programs_of_their_own():
 
 
 def test_results_are_nobody_elses():
-    kept = Tensor(VECTOR)
-
     def f(x):
         y = x * 2.0
-        return y, y, y[::2], kept.data, x
+        return y, y[::2], x, np.zeros(3)
 
-    jitted = mg.jit(f)
+    jitted = jit(f)
     for _ in range(4):
         x = VECTOR.copy()
         results = jitted(x)
         before = [r.copy() for r in results]
         for r in results:
             r[...] = 7.0
-        np.testing.assert_array_equal(kept.data, VECTOR)
         again = jitted(VECTOR)
         for a, b in zip(before, again):
             np.testing.assert_array_equal(a, b)
@@ -213,7 +210,7 @@ def test_a_result_is_not_written_by_later_calls():
         opt.step()
         return w.grad, w.data, loss
 
-    jitted = mg.jit(step)
+    jitted = jit(step)
     kept = [jitted(VECTOR) for _ in range(6)]
     copies = [(g.copy(), x.copy(), loss.data.copy()) for g, x, loss in kept]
     for _ in range(5):
@@ -226,7 +223,7 @@ def test_a_result_is_not_written_by_later_calls():
 
 def test_returning_a_parameter_returns_the_parameter():
     w = Tensor(VECTOR, name="w")
-    jitted = mg.jit(lambda x: (w, w * x))
+    jitted = jit(lambda x: (w, w * x))
     for _ in range(4):
         assert jitted(2.0)[0] is w
 
@@ -376,9 +373,8 @@ def test_other_leaves_in_the_same_function_are_other_leaves():
 
         return World(f, calls(VECTOR, count=8), weights, between)
 
-    with pytest.raises(AssertionError, match="not replayed"):  # nobody tells which leaf it will be
+    with pytest.raises(TraceError, match="does now this and now that"):
         agree(make)
-    agree(make, replays=False)
 
 
 def test_a_leaf_made_inside_is_an_inner_one():
@@ -596,7 +592,7 @@ TRANSFORMS = {
     )(x),
     "checkpoint": lambda x, k: mg.grad(mg.checkpoint(energy))(x, k),
     "no_grad": lambda x, k: mg.grad(lambda y: energy(y, k) * mg.no_grad()(energy)(y, k))(x),
-    "nested jit": lambda x, k: mg.grad(mg.jit(energy))(x, k),
+    "nested jit": lambda x, k: mg.grad(jit(energy))(x, k),
     "structures": lambda x, k: mg.grad(lambda p: energy(p["x"], p["k"][0]))({"x": x, "k": [k]}),
 }
 
@@ -609,7 +605,7 @@ def test_transforms_inside(name, dtype):
 
 
 def test_transforms_around():
-    jitted = mg.jit(energy)
+    jitted = jit(energy)
     for i in range(4):
         k = 0.5 + i
         for take in (mg.grad, mg.value_and_grad, mg.hessian, mg.jacobian):
@@ -640,7 +636,7 @@ def test_transforms_by_leaves_from_outside():
 def test_functions_with_their_own_derivatives():
     @mg.custom_gradient
     def clipped(x):
-        return mg.tanh(x), lambda g: (g * 3.0,)
+        return mg.tanh(x), lambda g: g * 3.0
 
     def f(x):
         return mg.value_and_grad(lambda y: mg.sum(clipped(y) * y))(x)
@@ -682,7 +678,7 @@ def test_methods_and_callables_are_jitted_too():
         def __init__(self, start):
             self.w = Tensor(start)
 
-        @mg.jit
+        @jit
         def forward(self, x):
             return mg.sum(self.w * x)
 

@@ -93,6 +93,30 @@ def test_long_lists_are_broken_into_lines():
     assert max(map(len, runner.source.splitlines())) <= 100
 
 
+def test_long_calls_are_broken_between_arguments():
+    values = np.ones((2, 12)), np.ones((2, 12)), np.ones((2, 12))
+    long = tuple(
+        f"the_{which}_matrix_with_quite_a_long_name" for which in ("first", "second", "3rd")
+    )
+    b = Builder(*values, names=long)
+    x, y, z = b.entries
+    joined = b("concatenate", x, y, z, axis=0)
+    traced = b(np.einsum, "ij, ij, ij->i", x, y, z)
+    item = b("multiply", x, y)
+    source = agree(b, joined, traced, item).source
+    assert max(map(len, source.splitlines())) <= 100
+    assert "\n    t1 = np.concatenate(\n        (the_first_matrix_with_quite_a_long" in source
+
+
+def test_a_call_of_what_a_call_returns_stays_on_its_line():
+    b = Builder(
+        np.ones((1, 1)), names=("a_matrix_with_a_name_so_long_that_no_line_has_room_for_it_" * 2,)
+    )
+    x = b.entries[0]
+    source = agree(b, b(ITEM, b("reshape", x, shape=(1,)))).source
+    assert ".reshape((1,)).item()\n" in source
+
+
 def test_constants_are_written_out_or_described():
     b = Builder(np.ones(3), np.ones(3, np.float32))
     x, narrow = b.entries
@@ -273,6 +297,16 @@ def test_nothing_is_overwritten_before_the_last_guard():
     new = b("multiply", b.entries[0], 2.0)
     b(Guard(True), b("isfinite", b(add_up, b.entries[0], axis=None)))
     assert overwritten(b.program(new), {0: 0}) == {0: 0}
+
+
+def test_nothing_is_overwritten_before_what_may_raise():
+    b = Builder(np.eye(3), np.eye(3))
+    w, x = b.entries
+    new = b("multiply", w, 2.0)
+    inverse = b(np.linalg.inv, x)
+    assert overwritten(b.program(new, inverse), {0: 0}) == {}
+    newer = b("add", inverse, w)
+    assert overwritten(b.program(newer), {0: 0}) == {0: 0}
 
 
 def test_a_copy_at_the_end_may_overwrite_too():
@@ -471,3 +505,13 @@ def test_what_nothing_reads_is_cut_too():
     b = Builder(RNG.normal(size=LONG))
     b("exp", b("negative", b.entries[0]))
     agree(b, b("sin", b.entries[0]))
+
+
+def test_choices_and_other_dtypes_are_links_too():
+    b = Builder(RNG.normal(size=LONG), RNG.normal(size=LONG).astype(np.float32))
+    x, narrow = b.entries
+    wide = b(as_dtype, narrow, dtype=np.dtype(np.float64))
+    chosen = b("where", b("greater", x, wide), b("multiply", x, 2.0), wide)
+    runner = agree(b, b(as_dtype, b("exp", chosen), dtype=np.dtype(np.float32)), chosen)
+    assert runner.source.count("for part in") == 1
+    assert "np.where" not in runner.source

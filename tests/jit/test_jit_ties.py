@@ -31,7 +31,7 @@ def test_names_of_arguments(function, args, options, names):
 
 
 def test_the_source_calls_arguments_as_the_user_does():
-    @mg.jit
+    @mg.jit(backend="numpy")
     def f(images, *, scale):
         return images * scale
 

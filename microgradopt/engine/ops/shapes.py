@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from microgradopt.engine.graph import Node
+from microgradopt.engine.modes import tracer
 from microgradopt.engine.ops.elementwise import where as choose
 from microgradopt.engine.rules import (
     Linear,
@@ -267,7 +268,8 @@ def index(x: Any, key: Any) -> Any:
     """``x[key]`` with all of NumPy's basic and advanced indexing; repeated entries accumulate."""
     try:
         if not isinstance(x, Node):
-            return (x if x.__class__ is np.ndarray else np.asarray(x))[key]
+            data = x if x.__class__ is np.ndarray else np.asarray(x)
+            return data[key] if tracer() is None else index_row.compute((data,), {"key": key})
         key = _plain_key(key)
         return index_row(x if x._raw.__class__ is not float else reshape_to(x, shape=()), key=key)
     except IndexError as error:

@@ -56,7 +56,7 @@ def _in_double(kernel: Any) -> Any:
     """A kernel of arrays that computes in float64, for float32 too: rounded once, at the end."""
 
     def of_array(x: Any) -> Any:
-        return np.asarray(kernel(np.asarray(x, np.float64)), x.dtype)
+        return kernel(x.astype(np.float64, copy=False)).astype(x.dtype, copy=False)
 
     return of_array
 

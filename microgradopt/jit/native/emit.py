@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.jit.native.llvm import Writer, literal, scalar_type, vector_type
-from microgradopt.jit.native.loops import Access, Buffer, DType, Number, Statement
+from microgradopt.jit.native.llvm import Writer, scalar_type, vector_type
+from microgradopt.jit.native.loops import Access, Buffer, DType, Statement
 from microgradopt.jit.native.stages import Plan, Stage
 
 LONG = 64  # vectors added up before their sum is carried over: keeps rounding errors small
@@ -124,7 +124,10 @@ class Emitter:
 
     def address(self, p: Pointer, at: Coordinates) -> str:
         terms = [str(p.offset)] if p.offset else []
-        steps = [(p.per_row, self.tile_start), *((s, at.get(a, "0")) for a, s in enumerate(p.strides))]
+        steps = [
+            (p.per_row, self.tile_start),
+            *((s, at.get(a, "0")) for a, s in enumerate(p.strides)),
+        ]
         for stride, i in steps:
             if stride and i != "0":
                 terms.append(i if stride == 1 else self.w.put(f"mul i64 {i}, {stride}"))
@@ -133,7 +136,9 @@ class Emitter:
             total = self.w.put(f"add i64 {total}, {term}")
         kind = scalar_type(p.buffer.dtype, stored=True)
         base = self.pointers[p.buffer]
-        return base if total == "0" else self.w.put(f"getelementptr {kind}, ptr {base}, i64 {total}")
+        return (
+            base if total == "0" else self.w.put(f"getelementptr {kind}, ptr {base}, i64 {total}")
+        )
 
     # Loading and storing
 
@@ -215,15 +220,16 @@ class Emitter:
         """The address of the entry that indices name; those out of range make the kernel fail."""
         w = self.w
         place = self.address(p, at)
-        for i, (stride, n) in zip(indices, s.steps):
-            below = w.put(f"icmp slt i64 {i}, 0")
-            i = w.put(f"select i1 {below}, i64 {w.put(f'add i64 {i}, {n}')}, i64 {i}")
+        for given, (stride, n) in zip(indices, s.steps):
+            below = w.put(f"icmp slt i64 {given}, 0")
+            wrapped = w.put(f"add i64 {given}, {n}")
+            at_ = w.put(f"select i1 {below}, i64 {wrapped}, i64 {given}")
             if not s.checked:
-                outside = w.put(f"icmp uge i64 {i}, {n}")
+                outside = w.put(f"icmp uge i64 {at_}, {n}")
                 self.fail(outside)
-                i = w.put(f"select i1 {outside}, i64 0, i64 {i}")
+                at_ = w.put(f"select i1 {outside}, i64 0, i64 {at_}")
             kind = scalar_type(p.buffer.dtype, stored=True)
-            step = w.put(f"mul i64 {i}, {stride}")
+            step = w.put(f"mul i64 {at_}, {stride}")
             place = w.put(f"getelementptr {kind}, ptr {place}, i64 {step}")
         return place
 

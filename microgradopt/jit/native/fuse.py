@@ -22,7 +22,7 @@ LONGEST = 48  # statements in a kernel: compiling takes time
 
 @dataclass(eq=False)
 class Reading:
-    """One way to see a kernel: the axis of rows of each statement, and the row stride of buffers."""
+    """One way to see a kernel: each statement's axis of rows, and the row stride of buffers."""
 
     rows: int
     axes: list[int | None]
@@ -49,9 +49,7 @@ class Kernel:
 Step: TypeAlias = "Kernel | Instruction"
 
 
-def fused(
-    steps: Sequence[Statement | Instruction], places: Mapping[Var, Place]
-) -> list[Step]:
+def fused(steps: Sequence[Statement | Instruction], places: Mapping[Var, Place]) -> list[Step]:
     """Kernels, and the instructions that stay Python's, in an order in which they can run."""
     found: list[Step] = []
     made: dict[Buffer, int] = {}  # by which step it is complete
@@ -87,7 +85,7 @@ def kernel_of(statements: Sequence[Statement]) -> Kernel | None:
     if not statements:
         return Kernel([Reading(1, [], {})])
     kernel = _alone(statements[0])
-    return kernel if all(_join(kernel, s) for s in statements[1:]) else None
+    return kernel if all(_join(kernel, s, related=False) for s in statements[1:]) else None
 
 
 def is_fusable(s: Statement) -> bool:
@@ -129,14 +127,21 @@ def is_row_local(access: Access, space: Sequence[int], axis: int, stride: int) -
     return low >= 0 and high < stride
 
 
-def _join(kernel: Kernel, s: Statement) -> bool:
-    """Add a statement to a kernel if there is a way to see both."""
-    if len(kernel.statements) >= LONGEST or not is_fusable(kernel.statements[0]):
+def _join(kernel: Kernel, s: Statement, *, related: bool = True) -> bool:
+    """Add a statement to a kernel if there is a way to see both, and they share a buffer."""
+    if len(kernel.statements) >= LONGEST or not is_fusable(s):
+        return False
+    if not all(map(is_fusable, kernel.statements)):
+        return False
+    shared = kernel.written().union(*(t.reads() for t in kernel.statements))
+    if related and kernel.reading.rows > 1 and shared.isdisjoint((*s.reads(), s.out.buffer)):
         return False
     found = list(_readings(kernel, s))
     if not found:
         return False
-    if found[0].axes[0] != kernel.reading.axes[0] and 4 * _work(s) < max(map(_work, kernel.statements)):
+    if found[0].axes[0] != kernel.reading.axes[0] and 4 * _work(s) < max(
+        map(_work, kernel.statements)
+    ):
         return False  # a small one must not turn the others' loops around
     kernel.readings = found
     kernel.statements.append(s)
@@ -154,9 +159,6 @@ def _readings(kernel: Kernel, s: Statement) -> Iterator[Reading]:
         if is_small(s):
             old = kernel.reading
             yield Reading(1, [*old.axes, None], {**old.strides, s.out.buffer: 0})
-        return
-    shared = written.union(*(t.reads() for t in kernel.statements))
-    if shared.isdisjoint((*s.reads(), s.out.buffer)):
         return
     touched = [x for x in (*s.inputs, s.out) if isinstance(x, Access) and x.buffer in written]
     for old in kernel.readings:

@@ -33,7 +33,9 @@ def scalar_type(dtype: DType, *, stored: bool = False) -> str:
     """LLVM's name of a dtype; truth values are bits, but bytes where they are stored."""
     if dtype.kind == "b":
         return "i8" if stored else "i1"
-    return {8: "double", 4: "float"}[dtype.itemsize] if dtype.kind == "f" else f"i{8 * dtype.itemsize}"
+    return (
+        {8: "double", 4: "float"}[dtype.itemsize] if dtype.kind == "f" else f"i{8 * dtype.itemsize}"
+    )
 
 
 def vector_type(element: str, width: int) -> str:

@@ -76,7 +76,8 @@ class Place:
     @property
     def shape(self) -> tuple[int, ...]:
         """The array's shape."""
-        return self.ghost.shape
+        shape: tuple[int, ...] = self.ghost.shape
+        return shape
 
     @property
     def dtype(self) -> DType:

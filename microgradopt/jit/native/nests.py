@@ -81,9 +81,7 @@ class Nest:
             key: Pointer(p.buffer, p.offset, p.per_row, p.strides[:a] + p.strides[a + 1 :])
             for key, p in self.pointers.items()
         }
-        self.reduced = {
-            s: frozenset(x - (x > a) for x in axes) for s, axes in self.reduced.items()
-        }
+        self.reduced = {s: frozenset(x - (x > a) for x in axes) for s, axes in self.reduced.items()}
 
     def _vector_axis(self) -> int:
         """The axis along which most of what is read and written lies side by side."""
@@ -106,7 +104,14 @@ class Nest:
         if self.columns:
             inner = sorted(self.reduced[self.reduces[0]])
             outer = [a for a in others if a not in inner]
-            self._around(outer, {}, lambda at: self._along(at, lambda here, width: self._column(inner, here, width)))
+
+            def column(at: Coordinates, width: int) -> None:
+                self._column(inner, at, width)
+
+            def vectors(at: Coordinates) -> None:
+                self._along(at, column)
+
+            self._around(outer, {}, vectors)
         else:
             others.sort(key=lambda a: sum(a in axes for axes in self.reduced.values()))
             self._around(others, {}, self._row)
@@ -125,15 +130,17 @@ class Nest:
         if not axes:
             body(at)
             return
-        self.w.loop(
-            self.sizes[axes[0]], lambda i: self._around(axes[1:], {**at, axes[0]: i}, body)
-        )
+        self.w.loop(self.sizes[axes[0]], lambda i: self._around(axes[1:], {**at, axes[0]: i}, body))
 
     def _along(self, at: Coordinates, body: Callable[[Coordinates, int], None]) -> None:
         """``body`` for vectors along the axis, and for the narrower ones at its end."""
         self._hoist(at)
         for start, count, width in pieces(self.sizes[self.axis], self.width):
-            self.w.loop(count, lambda i, s=start, k=width: body(self._at(at, s, i, k), k))
+
+            def vector(i: str, start: int = start, width: int = width) -> None:
+                body(self._at(at, start, i, width), width)
+
+            self.w.loop(count, vector)
 
     def _at(self, at: Coordinates, start: int, i: str, width: int) -> Coordinates:
         w = self.w
@@ -177,7 +184,9 @@ class Nest:
                 bit = self._value(s, 0, s.loop[0], at, 1)
                 self.e.fail(bit if s.op == "true" else self.w.put(f"xor i1 {bit}, true"))
                 continue
-            value = self._gathered(s, at, width) if s.kind == "gather" else self._computed(s, at, width)
+            value = (
+                self._gathered(s, at, width) if s.kind == "gather" else self._computed(s, at, width)
+            )
             self.e.values[s.out.buffer] = value
             if (s, OUT) in self.pointers:
                 self.e.store(self.pointers[s, OUT], at, self.axis, width, value)
@@ -268,7 +277,13 @@ class Nest:
         for start, count, width in pieces(self.sizes[self.axis], self.width):
             for first, blocks, each in pieces_of(count, LONG):
 
-                def block(i: str, first: int = first, each: int = each, start: int = start, width: int = width) -> None:
+                def block(
+                    i: str,
+                    first: int = first,
+                    each: int = each,
+                    start: int = start,
+                    width: int = width,
+                ) -> None:
                     begin = w.put(f"mul i64 {i}, {each * width}") if i != "0" else "0"
                     begin = w.put(f"add i64 {begin}, {start + first * width}")
 
@@ -294,7 +309,7 @@ class Nest:
         self.w.do(f"store {vector_type(scalar_type(dtype), width)} {start}, ptr {memory}")
 
     def _accumulate(self, s: Statement, memory: str, width: int, term: str, lanes: int) -> None:
-        """Combine a term with an accumulator, or with its first lanes where the term is narrower."""
+        """Combine a term with an accumulator, or a narrower one with its first lanes."""
         w, dtype = self.w, s.out.buffer.dtype
         kind = vector_type(scalar_type(dtype), width)
         old = w.put(f"load {kind}, ptr {memory}")

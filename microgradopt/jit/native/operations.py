@@ -53,7 +53,7 @@ REDUCTIONS: dict[Any, str] = {
     np.mean: "mean", np.ndarray.mean: "mean", np.any: "or", np.ndarray.any: "or", np.all: "and",
     np.ndarray.all: "and", np.prod: "multiply", np.ndarray.prod: "multiply",
 }  # fmt: skip
-OF_UFUNC = {
+OF_UFUNC: dict[Any, str] = {
     np.add: "add", np.maximum: "maximum", np.minimum: "minimum", np.multiply: "multiply",
     np.logical_and: "and", np.logical_or: "or",
 }  # fmt: skip
@@ -92,4 +92,3 @@ def machine_operation(ufunc: Any, loop: tuple[np.dtype[Any], ...]) -> str | None
     if kinds == {"b"}:
         return name if name in ON_TRUTHS else None
     return name if name in ON_INTEGERS and len(kinds) == 1 else None
-

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from microgradopt.jit.native.fuse import Kernel, Step, kernel_of
-from microgradopt.jit.native.loops import Access, Buffer, Statement
+from microgradopt.jit.native.fuse import Kernel, Reading, Step, kernel_of
+from microgradopt.jit.native.loops import Buffer, Place, Statement
 from microgradopt.jit.program import EFFECTS, Instruction, Var
 
 
@@ -17,8 +17,8 @@ def with_python_first(
     first: list[Statement | Instruction] = []
     later: list[Statement | Instruction] = []
     for step in steps:
-        pure = isinstance(step, Instruction) and not isinstance(step.op, EFFECTS)
-        if pure and known.issuperset(step.reads()):
+        kept = not isinstance(step, Instruction) or isinstance(step.op, EFFECTS)
+        if isinstance(step, Instruction) and not kept and known.issuperset(step.reads()):
             known.update(step.outs)
             first.append(step)
         else:
@@ -26,52 +26,101 @@ def with_python_first(
     return first + later
 
 
-def with_entries_last(steps: Sequence[Step], asked: set[Buffer]) -> list[Step]:
-    """Kernels in which nothing is computed that only later ones read, where those can as well.
+class Sinking:
+    """Lets kernels run as late as they may, so that fewer go over the same arrays.
 
-    What moves is handed on in a register then, and not through memory.
+    Whole kernels are merged into later ones of the same rows. Then entries that only a later kernel
+    reads are computed there, and handed on in registers instead of through memory.
+
+    Args:
+        asked: buffers that calls of Python read, and what explains why a kernel failed.
+        places: where variables lie.
     """
-    found = list(steps)
-    for n in reversed(range(len(found))):
-        kernel = found[n]
-        if isinstance(kernel, Kernel):
-            for s in reversed(kernel.statements):
-                _move(found, n, s, asked)
-    return [s for s in found if not (isinstance(s, Kernel) and not s.statements)]
+
+    def __init__(
+        self, steps: Sequence[Step], asked: set[Buffer], places: Mapping[Var, Place]
+    ) -> None:
+        self.steps = list(steps)
+        self.asked = asked
+        self.places = places
+
+    def done(self) -> list[Step]:
+        """The steps that are left, in order."""
+        for n in reversed(range(len(self.steps))):
+            if isinstance(self.steps[n], Kernel):
+                self._merge(n)
+        for n in reversed(range(len(self.steps))):
+            kernel = self.steps[n]
+            if isinstance(kernel, Kernel):
+                for s in reversed(kernel.statements):
+                    self._sink(n, s)
+        return [s for s in self.steps if not (isinstance(s, Kernel) and not s.statements)]
+
+    def _users(self, n: int, buffers: set[Buffer]) -> list[int]:
+        """The steps after ``n`` that touch one of these."""
+        return [
+            m
+            for m in range(n + 1, len(self.steps))
+            if not buffers.isdisjoint(self._touched(self.steps[m]))
+        ]
+
+    def _touched(self, step: Step) -> set[Buffer]:
+        if isinstance(step, Kernel):
+            return step.written().union(*(s.reads() for s in step.statements))
+        return {self.places[v].buffer for v in (*step.reads(), *step.outs) if v in self.places}
+
+    def _merge(self, n: int) -> None:
+        """Merge kernel ``n`` into the next one that touches what it does, if it can."""
+        kernel = self.steps[n]
+        assert isinstance(kernel, Kernel)
+        if any(s.may_fail for s in kernel.statements) or kernel.reading.rows == 1:
+            return
+        users = self._users(n, kernel.written())
+        for m in self._users(n, self._touched(kernel)):
+            target = self.steps[m]
+            if isinstance(target, Kernel) and target.reading.rows > 1:
+                together = kernel_of([*kernel.statements, *target.statements])
+                if together is not None:
+                    self.steps[m], self.steps[n] = together, NOTHING
+                    return
+            if m in users:
+                return
+
+    def _sink(self, n: int, s: Statement) -> None:
+        """Move a statement out of kernel ``n``, with what only it needs, to where it is used."""
+        kernel = self.steps[n]
+        if not isinstance(kernel, Kernel) or s not in kernel.statements:
+            return
+        group = self._needed_by(n, kernel, s)
+        if not all(t.kind == "map" and self._may_move(t) for t in group):
+            return
+        left = [t for t in kernel.statements if t not in group]
+        if any(s.out.buffer in (*t.reads(), t.out.buffer) for t in left):
+            return
+        users = self._users(n, {s.out.buffer})
+        target = self.steps[users[0]] if users else None
+        inputs = {b for t in group for b in t.reads()} - {t.out.buffer for t in group}
+        passing = inputs & {t.out.buffer for t in left}
+        kept = all(b in self.asked or self._users(n, {b}) for b in passing)
+        if isinstance(target, Kernel) and kept:
+            grown = kernel_of([*group, *target.statements])
+            if grown is not None:
+                self.steps[users[0]] = grown
+                self.steps[n] = kernel_of(left) or kernel
+
+    def _needed_by(self, n: int, kernel: Kernel, s: Statement) -> list[Statement]:
+        """The statement, and before it those of the kernel that only it and they need."""
+        group = [s]
+        for t in reversed(kernel.statements):
+            b = t.out.buffer
+            users = [u for u in kernel.statements if b in u.reads()]
+            inside = t not in group and users and all(u in group for u in users)
+            if inside and b not in self.asked and not self._users(n, {b}):
+                group.insert(0, t)
+        return group
+
+    def _may_move(self, s: Statement) -> bool:
+        return s.out.buffer.role == "temporary" and s.out.buffer not in self.asked
 
 
-def _move(steps: list[Step], n: int, s: Statement, asked: set[Buffer]) -> None:
-    """Move a statement out of kernel ``n`` into the first that reads what it makes, if it can."""
-    kernel = steps[n]
-    assert isinstance(kernel, Kernel)
-    out = s.out.buffer
-    if s.kind != "map" or out.role != "temporary" or out in asked:
-        return
-    writers = [t for t in kernel.statements if t.out.buffer is out]
-    if len(writers) > 1 or any(out in t.reads() for t in kernel.statements):
-        return
-    users = [m for m, step in enumerate(steps) if m > n and _reads(step, out)]
-    if not users or not all(_lasts(steps, n, x, asked) for x in s.inputs):
-        return
-    target = steps[users[0]]
-    assert isinstance(target, Kernel)
-    grown = kernel_of([s, *target.statements])
-    left = kernel_of([t for t in kernel.statements if t is not s])
-    if grown is not None and left is not None:
-        steps[users[0]], steps[n] = grown, left
-
-
-def _reads(step: Step, buffer: Buffer) -> bool:
-    return isinstance(step, Kernel) and any(
-        buffer in s.reads() or buffer is s.out.buffer for s in step.statements
-    )
-
-
-def _lasts(steps: list[Step], n: int, x: object, asked: set[Buffer]) -> bool:
-    """Whether an operand is in memory when kernel ``n`` has ended, whatever becomes of the rest."""
-    kernel = steps[n]
-    if not isinstance(x, Access) or not isinstance(kernel, Kernel):
-        return True
-    if x.buffer not in kernel.written() or x.buffer in asked:
-        return True
-    return any(_reads(step, x.buffer) for step in steps[n + 1 :])
+NOTHING = Kernel([Reading(1, [], {})])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from microgradopt.jit.native.fuse import Kernel, Step
+from microgradopt.jit.native.fuse import Step
 from microgradopt.jit.native.loops import Access, Buffer, Place, Statement
 from microgradopt.jit.native.stages import Plan
 from microgradopt.jit.program import Instruction, Var
@@ -20,16 +20,20 @@ def in_place(
     plans: Mapping[int, Plan],
     places: Mapping[Var, Place],
 ) -> dict[int, int]:
-    """Those of the wanted pairs, a result and an entry, of which the one may overwrite the other."""
+    """Those of the wanted pairs, a result and an entry, where the one may overwrite the other."""
     spots = list(_spots(plans))
-    found = {}
+    found: dict[int, int] = {}
     for result, entry in wanted.items():
         old, new = entries[entry], results[result]
         if old is None or new is None or entry in found.values():
             continue
         whole = Place.of(new, old.shape).access()
         same = old.dtype == new.dtype and old.buffer.size == new.size
-        if same and _alike(old.access(), whole) and _is_safe(old.buffer, new, spots, steps, plans, places):
+        if (
+            same
+            and _alike(old.access(), whole)
+            and _is_safe(old.buffer, new, spots, steps, plans, places)
+        ):
             found[result] = entry
     return found
 
@@ -53,7 +57,13 @@ def _is_safe(
     if len(writers) != 1 or writers[0][2].kind not in ("map", "gather"):
         return False
     at, stage, writer = writers[0]
-    asked = {places[v].buffer for step in steps[at:] if isinstance(step, Instruction) for v in step.reads() if v in places}
+    asked = {
+        places[v].buffer
+        for step in steps[at:]
+        if isinstance(step, Instruction)
+        for v in step.reads()
+        if v in places
+    }
     if old in asked:
         return False
     for n, m, s in spots:
@@ -70,5 +80,3 @@ def _is_safe(
 
 def _alike(a: Access, b: Access) -> bool:
     return a.offset == b.offset and a.strides == b.strides
-
-

@@ -57,9 +57,7 @@ class Contraction:
         """All of it."""
         self._blocks(self.others, {}, {})
 
-    def _blocks(
-        self, axes: Sequence[int], at: Coordinates, ahead: dict[int, list[str]]
-    ) -> None:
+    def _blocks(self, axes: Sequence[int], at: Coordinates, ahead: dict[int, list[str]]) -> None:
         """Loops over blocks of the axes; ``ahead`` lists the places of a block along each."""
         if not axes:
             self._block(ahead)
@@ -87,12 +85,23 @@ class Contraction:
             def vector(i: str, start: int = start, width: int = width) -> None:
                 sums = [self._accumulator(width) for _ in points]
                 here = {self.axis: self._along(i, start, width)}
-                n = 1 if self.summed is None else self.sizes[self.summed]
-                self.w.loop(n, lambda k: self._multiply(points, sums, {**here, self.summed: k}, width))  # type: ignore[dict-item]
+                self._terms(points, sums, here, width)
                 for point, memory in zip(points, sums):
                     self._finish({**point, **here}, self._read(memory, width), width)
 
             self.w.loop(count, vector)
+
+    def _terms(
+        self, points: list[Coordinates], sums: list[str], here: Coordinates, width: int
+    ) -> None:
+        """Add up all products of a block."""
+        k = self.summed
+        if k is None:
+            self._multiply(points, sums, here, width)
+        else:
+            self.w.loop(
+                self.sizes[k], lambda n: self._multiply(points, sums, {**here, k: n}, width)
+            )
 
     def _dot_products(self, points: list[Coordinates]) -> None:
         """The vectors run along the axis that is summed."""
@@ -155,5 +164,3 @@ class Contraction:
 
 def _power_of_2(n: int) -> int:
     return 1 << max(0, n.bit_length() - 1)
-
-

@@ -11,12 +11,13 @@ import numpy as np
 
 from microgradopt.engine.graph import Array
 from microgradopt.engine.quiet import quietly, restore, silence
+from microgradopt.jit.native.building import OF_PYTHON
 from microgradopt.jit.native.compiler import DRIVER, built, machine
 from microgradopt.jit.native.fuse import Kernel, Step, fused
 from microgradopt.jit.native.loops import Buffer, Place
-from microgradopt.jit.native.lower import OF_PYTHON, Lowering
+from microgradopt.jit.native.lower import Lowering
 from microgradopt.jit.native.memory import Arena, array_at, lifetimes, offsets
-from microgradopt.jit.native.order import with_entries_last, with_python_first
+from microgradopt.jit.native.order import Sinking
 from microgradopt.jit.native.ownership import in_place
 from microgradopt.jit.native.stages import planned
 from microgradopt.jit.native.text import Printer
@@ -49,9 +50,10 @@ class NativeRunner:
         self.program = program = with_effects_first(program)
         lowering = Lowering(program)
         self.places, self.owned = lowering.places, lowering.results
-        ordered = with_python_first(lowering.steps, set(program.entries))
-        self.steps = fused(ordered, self.places)
-        self.steps = with_entries_last(self.steps, set(self._asked()))
+        self.numbers = lowering.numbers
+        self.steps = fused(lowering.steps, self.places)
+        asked = {b for b, users in self._asked().items() if users != {-1}}
+        self.steps = Sinking(self.steps, asked, self.places).done()
         self.calls = [s for s in self.steps if isinstance(s, Instruction)]
         self.asked = self._asked()
         outside = _read_elsewhere(self.steps, self.asked)
@@ -59,9 +61,7 @@ class NativeRunner:
             n: planned(k, outside[n]) for n, k in enumerate(self.steps) if isinstance(k, Kernel)
         }
         entries = [self.places.get(v) for v in program.entries]
-        self.in_place = in_place(
-            donated, entries, self.owned, self.steps, self.plans, self.places
-        )
+        self.in_place = in_place(donated, entries, self.owned, self.steps, self.plans, self.places)
         self._compile()
         self.printer = Printer(program, self.steps, self.plans)
         self.source = self.printer.source()
@@ -77,9 +77,9 @@ class NativeRunner:
             for v in vars_:
                 if v in self.places:
                     found.setdefault(self.places[v].buffer, set()).add(n)
-        for x in self.program.results:
-            if x in self.places if isinstance(x, Var) else False:
-                found.setdefault(self.places[x].buffer, set()).add(-1)
+        for b in (*self.owned, *self.numbers):
+            if b is not None:
+                found.setdefault(b, set()).add(-1)
         return found
 
     def _explained(self, kernel: Kernel) -> list[Var]:
@@ -113,6 +113,7 @@ class NativeRunner:
         """Where in the frame the address of each buffer is."""
         touched = [b for plan in self.plans.values() for b in plan.parameters]
         touched += [p.buffer for p in self.places.values() if p.buffer in self.asked]
+        touched += self.numbers
         self.read = set(touched)
         self.slots = {b: n for n, b in enumerate(dict.fromkeys(touched))}
         temporaries = [b for b in self.slots if b.role == "temporary"]
@@ -123,7 +124,7 @@ class NativeRunner:
         """The table of steps: the address of each kernel, and of the slots of its buffers."""
         self.order: list[Segment | Instruction] = []
         numbers = [self.slots[b] for n in named for b in self.plans[n].parameters]
-        self.numbers = np.array(numbers or [0], np.int64)
+        self.slot_numbers = np.array(numbers or [0], np.int64)
         self.table = np.zeros((len(named) or 1, 2), np.int64)
         self.kernels = list(named)
         row = at = 0
@@ -132,7 +133,7 @@ class NativeRunner:
                 self.order.append(step)
                 continue
             function = self.functions[named[n]]
-            self.table[row] = function, self.numbers.ctypes.data + 8 * at
+            self.table[row] = function, self.slot_numbers.ctypes.data + 8 * at
             at += len(self.plans[n].parameters)
             last = self.order[-1] if self.order else None
             if isinstance(last, Segment):
@@ -154,7 +155,9 @@ class NativeRunner:
             self.bound.append(n)
             targets.append((self.slots[place.buffer], int(v.is_array)))
             if v.is_array:
-                self.ordered.append((n, tuple(s * place.dtype.itemsize for s in place.ghost.strides)))
+                self.ordered.append(
+                    (n, tuple(s * place.dtype.itemsize for s in place.ghost.strides))
+                )
             elif v.kind in (int, bool):
                 self.boxed.append((n, place.dtype.type))
         self.outs = [
@@ -163,13 +166,24 @@ class NativeRunner:
             if b is not None
         ]
         self.filled = [n for n, *_ in self.outs if self.owned[n] in self.slots]
-        targets += [(self.slots[self.owned[n]], 1) for n in self.filled]
+        targets += [(self.slots[b], 1) for b in self.owned if b in self.slots]
         self.targets = np.array(targets or [(0, 0)], np.int64)
         self.targets_address = self.targets.ctypes.data
-        given = [(n, x) for n, x in enumerate(self.program.results) if self.owned[n] is None]
+        counted = {n for numbers in self.numbers.values() for n in numbers}
+        results = list(enumerate(self.program.results))
+        given = [(n, x) for n, x in results if self.owned[n] is None and n not in counted]
         self.constants = [(n, x) for n, x in given if not isinstance(x, Var)]
-        self.scalars = [(n, x) for n, x in given if isinstance(x, Var)]
+        self.known = [(n, x) for n, x in given if isinstance(x, Var)]
+        self.blocks = [
+            (Place.of(b, (b.size,)), numbers, [self._number_kind(n) for n in numbers])
+            for b, numbers in self.numbers.items()
+        ]
         self.count = len(self.bound) + len(self.filled)
+
+    def _number_kind(self, n: int) -> Any:
+        """What makes a number among the results of the float, int or bool that it is."""
+        kind = self.program.results[n].kind
+        return None if kind in OF_PYTHON else kind
 
     # Running
 
@@ -187,35 +201,41 @@ class NativeRunner:
             self._pool.append(arena)
 
     def _run(self, arena: Arena, entries: Sequence[Any], into: Sequence[Array | None]) -> list[Any]:
-        raw = list(entries)
+        raw, results = list(entries), list[Any](into)
         for n, strides in self.ordered:
             if raw[n].strides != strides:
                 raw[n] = _in_order(raw[n], strides)
         for n, kind in self.boxed:
             raw[n] = kind(raw[n])
-        results = list(into)
+        moved = []
         for n, shape, dtype, strides in self.outs:
-            out = into[n]
-            if out is None or out.strides != strides:
+            out = results[n]
+            if out is None:
                 results[n] = np.empty(shape, dtype)
+            elif out.strides != strides:
+                results[n] = np.empty(shape, dtype)
+                moved.append((n, out))
         objects = (*[raw[n] for n in self.bound], *[results[n] for n in self.filled])
         first = id(objects) + tuple.__basicsize__  # where a tuple's entries begin
         self.drive(arena.frame_address, None, None, first, self.targets_address, self.count)
-        known: dict[Var, Any] = dict(zip(self.program.entries, entries)) if self.calls else {}
+        known: dict[Var, Any] = {}
+        if self.calls or self.known:
+            known.update(zip(self.program.entries, entries))
         for step in self.order:
             if isinstance(step, Segment):
                 self._native(arena, step, known)
             else:
                 self._python(arena, step, known)
-        for n, x in self.scalars:
+        for place, numbers, kinds in self.blocks:
+            for n, value, kind in zip(numbers, self._view(arena, place).tolist(), kinds):
+                results[n] = value if kind is None else kind(value)
+        for n, x in self.known:
             results[n] = self._value(arena, known, x)
         for n, x in self.constants:
             results[n] = x.copy() if isinstance(x, np.ndarray) else x
-        for n, *_ in self.outs:
-            out = into[n]
-            if out is not None and out is not results[n]:
-                np.copyto(out, results[n])
-                results[n] = out
+        for n, out in moved:
+            np.copyto(out, results[n])
+            results[n] = out
         return results
 
     def _native(self, arena: Arena, segment: Segment, known: dict[Var, Any]) -> None:
@@ -230,6 +250,7 @@ class NativeRunner:
 
     def _python(self, arena: Arena, i: Instruction, known: dict[Var, Any]) -> None:
         """Run an instruction as it is, and put what it gives where kernels find it."""
+
         def value(x: Var) -> Any:
             return self._value(arena, known, x)
 

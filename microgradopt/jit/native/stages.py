@@ -48,9 +48,7 @@ class Plan:
 def planned(kernel: Kernel, outside: set[Buffer]) -> Plan:
     """Stages and buffers of a kernel, given the buffers that others read."""
     rows = kernel.reading.rows
-    statements = [
-        _rows_first(s, axis) for s, axis in zip(kernel.statements, kernel.reading.axes)
-    ]
+    statements = [_rows_first(s, axis) for s, axis in zip(kernel.statements, kernel.reading.axes)]
     stages = _stages(statements)
     inner = {b for b in kernel.written() if b not in outside and b.role == "temporary"}
     crossing = {b for b in inner if len(set(_stages_touching(stages, b))) > 1}

@@ -54,7 +54,9 @@ def matmul_loop(dtype: DType) -> tuple[int, int] | None:
     x, y, out = (np.arange(1.0, 7.0).reshape(s).astype(dtype) for s in ((2, 3), (3, 2), (6,)))
     pointers = (ctypes.c_void_p * 3)(x.ctypes.data, y.ctypes.data, out.ctypes.data)
     sizes = (ctypes.c_ssize_t * 4)(1, 2, 3, 2)
-    strides = (ctypes.c_ssize_t * 9)(0, 0, 0, *x.strides, *y.strides, 2 * out.itemsize, out.itemsize)
+    strides = (ctypes.c_ssize_t * 9)(
+        0, 0, 0, *x.strides, *y.strides, 2 * out.itemsize, out.itemsize
+    )
     LOOP(found[0])(pointers, sizes, strides, found[1])
     return found if out[:4].tolist() == (x @ y).ravel().tolist() else None
 
@@ -76,7 +78,11 @@ def _entry(ufunc: np.ufunc, dtypes: tuple[DType, ...]) -> tuple[int, int] | None
 
 def has_loop(ufunc: Any, dtypes: tuple[DType, ...]) -> bool:
     """Whether a ufunc has a loop on these dtypes that compiled code can call."""
-    return isinstance(ufunc, np.ufunc) and all(map(is_native, dtypes)) and loop_of(ufunc, dtypes) is not None
+    return (
+        isinstance(ufunc, np.ufunc)
+        and all(map(is_native, dtypes))
+        and loop_of(ufunc, dtypes) is not None
+    )
 
 
 def _agrees(ufunc: np.ufunc, dtypes: tuple[DType, ...], function: int, data: int) -> bool:

@@ -42,7 +42,11 @@ def _library(e: Emitter, s: Statement, rows: int) -> None:
     strides = [list(p.strides) if p else [0] * len(sizes) for p in pointers]
     axes = _merged(sizes, strides)
     axis = max(axes, key=lambda a: sizes[a])
-    constants = {n: _on_stack(e, x, d) for n, (x, d) in enumerate(zip(s.inputs, s.loop)) if isinstance(x, Number)}
+    constants = {
+        n: _on_stack(e, x, d)
+        for n, (x, d) in enumerate(zip(s.inputs, s.loop))
+        if isinstance(x, Number)
+    }
     kinds = len(accesses)
     addresses, count, steps = w.stack("ptr", kinds), w.stack("i64"), w.stack("i64", kinds)
     w.do(f"store i64 {sizes[axis]}, ptr {count}")
@@ -54,7 +58,9 @@ def _library(e: Emitter, s: Statement, rows: int) -> None:
     def call(at: Coordinates) -> None:
         for n, p in enumerate(pointers):
             address = constants[n] if p is None else e.address(p, at)
-            w.do(f"store ptr {address}, ptr {w.put(f'getelementptr ptr, ptr {addresses}, i64 {n}')}")
+            w.do(
+                f"store ptr {address}, ptr {w.put(f'getelementptr ptr, ptr {addresses}, i64 {n}')}"
+            )
         w.do(f"call void {function}(ptr {addresses}, ptr {count}, ptr {steps}, ptr {data})")
 
     def around(left: Sequence[int], at: Coordinates) -> None:

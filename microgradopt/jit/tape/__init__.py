@@ -16,7 +16,7 @@ __all__ = [
 
 
 def compile_tape(program: Program, *, native: bool) -> TapeRunner:
-    """Compile a program that ``fits_tape``: with numba if ``native``, else with NumPy alone."""
+    """Compile a program that ``fits_tape``: with LLVM if ``native``, else with NumPy alone."""
     build = build_native if native else build_numpy
     tape = tape_of(program) if isinstance(program, ScalarProgram) else encode(program)
     return build(*simplified(tape, native=native))

@@ -16,7 +16,6 @@ import numpy as np
 from microgradopt.engine.graph import Array, Primitive
 from microgradopt.engine.rules import Elementwise, Plain
 from microgradopt.jit.program import EFFECTS, Host, Instruction, Program, Var, substituted
-from microgradopt.jit.scalars import CONSTANT, NOTHING as NO_CODE, ScalarProgram
 
 Number: TypeAlias = int  # of a value
 
@@ -46,7 +45,7 @@ class Effect:
         known = {var: var.kind(value(number)) for var, number in self.reads.items()}
         args, params = substituted((i.operands, i.params), known.__getitem__)
         out = i.op.compute(args, params)
-        return (out,) if len(i.outs) == 1 else out  # type: ignore[no-any-return]
+        return (out,) if len(i.outs) == 1 else out
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,54 +127,8 @@ def _is_effect(i: Instruction) -> bool:
     return i.op.__class__ in EFFECTS and all(var.kind in KINDS for var in made)
 
 
-def _encode_lists(program: ScalarProgram) -> Tape:
-    """The arrays of a program that is lists already."""
-    scalars = program.scalars
-    outside = {var: k for k, var in enumerate(program.entries, start=1)}
-    first = 1 + len(outside)
-    constants, which = _distinct(scalars.constants)
-    base = first + len(constants)
-    codes = np.array([scalars.a, scalars.b], np.int64).T
-    args = np.full((len(codes), WIDTH), NOTHING)
-    numbers = args[:, :2]
-    numbers[...] = base + codes
-    constant, given = codes >= CONSTANT, (codes < 0) & (codes != NO_CODE)
-    numbers[constant] = first + which[codes[constant] - CONSTANT]
-    numbers[given] = np.array([0, *(outside[var] for var in scalars.outside)])[-codes[given]]
-    numbers[codes == NO_CODE] = NOTHING
-    truths = np.zeros(len(scalars.rows), bool)
-    truths[list(scalars.truths)] = True
-    counts = 2 - (codes[:, 1] == NO_CODE)
-    op, rows = _with_counts(scalars.op, counts, scalars.rows)
-
-    def result(x: Any, code: int | None) -> tuple[Any, type | None]:
-        if code is None:
-            return x, None
-        if code < 0:
-            var = scalars.outside[-1 - code]
-            return outside[var], var.kind
-        return base + code, bool if truths[scalars.op[code]] else float
-
-    return Tape(
-        rows=rows,
-        op=op,
-        args=args,
-        entries=len(program.entries),
-        outside=len(outside),
-        constants=constants,
-        effects=[],
-        results=list(map(result, program.given, program.codes)),
-        truths=np.concatenate(
-            [[False], _truths(outside), np.zeros(len(constants), bool), truths[scalars.op]]
-        ),
-        names={x: var.name for var, x in outside.items() if var.name is not None},
-    )
-
-
 def encode(program: Program) -> Tape:
     """The arrays of a program that ``fits_tape``."""
-    if isinstance(program, ScalarProgram):
-        return _encode_lists(program)
     effects: list[tuple[Instruction, int]] = []
     outs: list[Var] = []
     operands: list[Any] = []
@@ -227,11 +180,15 @@ def encode(program: Program) -> Tape:
 def with_counts(
     ops: Sequence[int], counts: Any, rows: list[Primitive]
 ) -> tuple[Array, list[tuple[Primitive, int]]]:
-    """Operations by row and number of operands: for each instruction which, and the list of them."""
+    """Operations by row and number of operands: which each instruction is, and all of them."""
     keys = np.array(ops, np.int64) * (WIDTH + 1) + np.array(counts, np.int64)
     used = np.flatnonzero(np.bincount(keys))
     kinds = [(rows[key // (WIDTH + 1)], key % (WIDTH + 1)) for key in used.tolist()]
     return np.searchsorted(used, keys), kinds
+
+
+def _truths(variables: Iterable[Var]) -> Array:
+    return np.array([var.kind in TRUTHS for var in variables], bool)
 
 
 def distinct(constants: list[float]) -> tuple[Array, Array]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
 import numpy as np
 
 from microgradopt.engine.graph import Array
@@ -13,35 +10,32 @@ from microgradopt.jit.tape.arrays import Tape
 from microgradopt.jit.tape.codes import CODE, code_of
 from microgradopt.jit.tape.coding import Coder
 from microgradopt.jit.tape.fuse import fused
+from microgradopt.jit.tape.kernels import KERNELS
 from microgradopt.jit.tape.lanes import Lanes, find_lanes, level_by_level
 from microgradopt.jit.tape.layout import Layout
+from microgradopt.jit.tape.machine import machine
 from microgradopt.jit.tape.order import Timetable, in_order, timetable, uses_of
 from microgradopt.jit.tape.runner import HostCall, Piece, PythonCall, Step, TapeRunner, Tests
+from microgradopt.jit.tape.source import source_of
 from microgradopt.jit.tape.vectors import Vectors
 
 
 def build_native(tape: Tape, shape: Array) -> TapeRunner:
     """A runner of machine code: numba compiles the machine, the tape is its data."""
-    from microgradopt.jit.tape.machine import machine
-
-    kernel, kernels, external = _kernels(tape)
+    kernels, external = _kernels(tape)
     uses = uses_of(tape)
     lanes = find_lanes(tape, shape, uses)
     coded = fused(lanes, uses)
-    coder = Coder(tape, coded, kernels, machine(), kernel)
+    coder = Coder(tape, coded, kernels, machine(), KERNELS.table())
     return _built(coder, lanes, timetable(tape, shape, external), coded.alive, external[tape.op])
 
 
-def _kernels(tape: Tape) -> tuple[Any, Array, Array]:
-    """What calls kernels, the number of each row's kernel, and which rows only Python computes."""
+def _kernels(tape: Tape) -> tuple[Array, Array]:
+    """The number of each row's kernel, and which rows only Python can compute."""
     called = [code_of(row) == CODE["call"] for row, _ in tape.rows]
-    if not any(called):
-        return None, np.zeros(len(called), np.int64), np.zeros(len(called), bool)
-    from microgradopt.jit.tape.kernels import KERNELS  # numba takes more than a second
-
     numbers = [KERNELS.number(*row) if c else 0 for row, c in zip(tape.rows, called)]
     external = np.array([x is None for x in numbers], bool)
-    return KERNELS.dispatcher(), np.array([x or 0 for x in numbers], np.int64), external
+    return np.array([x or 0 for x in numbers], np.int64), external
 
 
 def build_numpy(tape: Tape, shape: Array) -> TapeRunner:
@@ -70,7 +64,11 @@ def _built(
         pieces.append(layout.piece())
         if tests:
             pieces.append(_always(Tests(tests, layout.place)))
-    return TapeRunner(tape, layout.place, layout.initial(), pieces, "")
+
+    def source() -> str:
+        return source_of(tape, in_order(lanes, times, np.ones(len(tape), bool)))
+
+    return TapeRunner(tape, layout.place, layout.initial(), pieces, source)
 
 
 def _always(step: Step) -> Piece:

@@ -12,8 +12,8 @@ scalar             where its result goes, where its operands are
 =================  =================================================================
 
 Lanes are next to each other in the buffer. With ``SHARED`` in the place of ``VECTOR``, the last
-operand is one number for all lanes. Vectors are worked on ``WIDE`` numbers at a time, also where the
-last ones are beyond the end: rows of lanes keep that much distance.
+operand is one number for all lanes. Vectors are worked on ``WIDE`` numbers at a time, also where
+some of these are beyond the last lane: rows of lanes keep that much distance.
 """
 
 from __future__ import annotations

@@ -21,14 +21,14 @@ SHARES = frozenset(CODE[name] for name in FORMULAS if arity(name) > 1)
 
 
 class Coder(Layout):
-    """Writes code for the machine ``run``, which calls ``kernel`` with the numbers in ``kernels``."""
+    """Writes code for the machine ``run``. ``kernels`` numbers each row's in the ``table``."""
 
-    def __init__(self, tape: Tape, coded: Coded, kernels: Array, run: Any, kernel: Any) -> None:
+    def __init__(self, tape: Tape, coded: Coded, kernels: Array, run: Any, table: Any) -> None:
         super().__init__(tape)
         self._coded = coded
         self._kernels = kernels
         self._run = run
-        self._kernel = kernel
+        self._table = table
         self._words: list[Array] = []
 
     def write(self, unit: Unit) -> None:
@@ -42,15 +42,13 @@ class Coder(Layout):
     def piece(self) -> Piece:
         code = np.concatenate([np.zeros(0, np.uint32), *self._words])
         self._words = []
-        run, length, kernel = self._run, len(code), self._kernel
-        address = None if kernel is None else kernel.address
+        run, length, table = self._run, len(code), self._table
 
         def bound(buffer: Array) -> Step:
             start, numbers = code.ctypes.data, buffer.ctypes.data
-            kept = code, kernel  # while their addresses are in use
 
-            def step(_: Array, kept: Any = kept) -> None:
-                run(start, length, numbers, address)
+            def step(_: Array, kept: Any = code) -> None:  # while its address is in use
+                run(start, length, numbers, table)
 
             return step
 

@@ -1,61 +1,78 @@
-"""Rows' scalar kernels, compiled for the machine to call by number."""
+"""Rows' kernels on floats as machine code, which the machine calls by number."""
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import math
 import threading
-from collections.abc import Callable, Sequence
-from types import FunctionType
 from typing import Any
-
-import numpy as np
-from numba import cfunc, njit, types
-from numba.core.errors import NumbaError
 
 from microgradopt.engine.graph import Primitive
 from microgradopt.engine.quiet import quietly
+from microgradopt.jit.native.compiler import built
 from microgradopt.jit.tape.arrays import WIDTH
+from microgradopt.jit.tape.symbols import traced_kernel
 
-SIGNATURE = types.float64(types.int64, *[types.float64] * WIDTH)
+KIND = ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * WIDTH)
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.3, -2.5, 1e300, -1000.0, math.inf, -math.inf, math.nan)
-ULP = 4.5e-16
+CLOSE = 4.5e-16  # two last digits
 
 
-def kernel_of(row: Primitive, operands: int) -> Any:
-    """A row's kernel on floats, compiled; None where it cannot be, or would answer otherwise.
+class Kernels:
+    """All kernels compiled so far. A number is for good, and every table holds all before it."""
 
-    Where Python raises, such as for a division by zero, a row turns to its kernel on arrays; compiled
-    code computes on, as IEEE says. Both come to the same with the kernels one writes, and whether
-    they do is tried out here.
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._numbers: dict[tuple[Primitive, int], int | None] = {}
+        self._compiled: list[Any] = []
+        self._addresses: list[int] = []
+
+    def number(self, row: Primitive, operands: int) -> int | None:
+        """The number of a row's kernel; None where only Python can compute it."""
+        key = row, operands
+        with self._lock:
+            if key not in self._numbers:
+                library = compiled_kernel(row, operands)
+                self._numbers[key] = None if library is None else len(self._compiled)
+                if library is not None:
+                    self._compiled.append(library)
+                    self._addresses.append(library["kernel"])
+            return self._numbers[key]
+
+    def table(self) -> Any:
+        """The addresses of all kernels by number, for C."""
+        with self._lock:
+            return (ctypes.c_void_p * len(self._addresses))(*self._addresses)
+
+
+KERNELS = Kernels()
+
+
+def compiled_kernel(row: Primitive, operands: int) -> Any:
+    """The compiled kernel of a row; None where it has none, or one that would answer otherwise.
+
+    Where Python raises, such as for a division by zero, a row turns to its kernel on arrays;
+    compiled code computes on, as IEEE says. Both come to the same with the kernels one writes, and
+    whether they do is tried out here.
     """
     candidates = [row.array]
     if row.scalar is not None and getattr(row.scalar, "__func__", None) is not Primitive.rescue:
         candidates.insert(0, row.scalar)
-    compiled = (_compile(f, operands) for f in candidates)
-    return next((k for k in compiled if k is not None and _agrees(row, k, operands)), None)
-
-
-def _compile(function: Callable[..., Any], operands: int) -> Any:
-    names = ", ".join("xyz"[:operands])
-    inner = function
-    if isinstance(function, FunctionType):
-        inner = njit(error_model="numpy")(function)
-    scope = {"f": inner}
-    exec(f"def kernel({names}): return float(f({names}))", scope)
-    try:
-        return njit(types.float64(*[types.float64] * operands), error_model="numpy")(
-            scope["kernel"]
-        )
-    except NumbaError:
-        return None
+    for kernel in candidates:
+        text = traced_kernel(kernel, operands)
+        library = None if text is None else built(text, ["kernel"])
+        if library is not None and _agrees(row, KIND(library["kernel"]), operands):
+            return library
+    return None
 
 
 @quietly
 def _agrees(row: Primitive, kernel: Any, operands: int) -> bool:
+    rest = [0.0] * (WIDTH - operands)
     special = SPECIAL if operands < WIDTH else SPECIAL[::2]
     return all(
-        _same(float(row.compute(xs, {})), kernel(*xs))
+        _same(float(row.compute(xs, {})), kernel(*xs, *rest))
         for xs in itertools.product(special, repeat=operands)
     )
 
@@ -63,50 +80,4 @@ def _agrees(row: Primitive, kernel: Any, operands: int) -> bool:
 def _same(a: float, b: float) -> bool:
     if math.isnan(a) or math.isnan(b):
         return math.isnan(a) and math.isnan(b)
-    return a == b or math.isclose(a, b, rel_tol=ULP)
-
-
-class Kernels:
-    """All kernels compiled so far, by number, and one function that calls each of them.
-
-    Numbers are for good: a tape goes on with the function it was given while others bring more.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._numbers: dict[tuple[Primitive, int], int | None] = {}
-        self._kernels: list[tuple[Any, int]] = []
-        self._dispatcher: Any = None
-
-    def number(self, row: Primitive, operands: int) -> int | None:
-        """The number of a row's kernel; None where it has none."""
-        key = row, operands
-        with self._lock:
-            if key not in self._numbers:
-                kernel = kernel_of(row, operands)
-                self._numbers[key] = None if kernel is None else len(self._kernels)
-                if kernel is not None:
-                    self._kernels.append((kernel, operands))
-                    self._dispatcher = None
-            return self._numbers[key]
-
-    def dispatcher(self) -> Any:
-        """A function of a number and operands, that calls the kernel with this number."""
-        with self._lock:
-            if self._dispatcher is None:
-                self._dispatcher = _dispatcher(self._kernels)
-            return self._dispatcher
-
-
-KERNELS = Kernels()
-
-
-def _dispatcher(kernels: Sequence[tuple[Any, int]]) -> Any:
-    lines = ["def call(number, x, y, z):"]
-    for i, (_, operands) in enumerate(kernels):
-        lines.append(f"    if number == {i}:")
-        lines.append(f"        return kernel{i}({', '.join('xyz'[:operands])})")
-    lines.append("    return x")
-    scope = {f"kernel{i}": kernel for i, (kernel, _) in enumerate(kernels)}
-    exec("\n".join(lines), scope)
-    return cfunc(SIGNATURE)(scope["call"])
+    return math.isclose(a, b, rel_tol=CLOSE)

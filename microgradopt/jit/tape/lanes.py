@@ -1,8 +1,8 @@
 """Copies of one formula in a tape: which instructions do the same for one sample after the other.
 
 Nothing but speed depends on what is found. A group is any set of instructions of the same shape:
-none of them can depend on another, and since operands of equally deep formulas are less deep, groups
-run in order of depth never wait for each other in a circle.
+none of them can depend on another, and since operands of equally deep formulas are less deep,
+groups run in order of depth never wait for each other in a circle.
 
 Most groups are found from sums. What a loss or the gradient of a parameter adds up are the copies'
 contributions: their operands, position by position, are groups again, down to the leaves.
@@ -87,14 +87,15 @@ def _chains(tape: Tape, shape: Array, uses: Array) -> list[_Chain]:
     starts = _changes(heads)
     cuts = np.union1d(starts, _changes(shape[terms]))
     wide = cuts[np.diff(cuts, append=len(order)) >= FEWEST]
-    ends = np.append(starts[1:], len(order))
     chosen = np.unique(np.searchsorted(starts, wide, side="right") - 1)
+    ends, cuts = np.append(starts[1:], len(order)), np.append(cuts, len(order))
     found = []
     for i in chosen[np.argsort(starts[chosen] - ends[chosen], kind="stable")].tolist():
-        here = slice(starts[i], ends[i])
-        inside = np.append(cuts[np.searchsorted(cuts, starts[i]) : np.searchsorted(cuts, ends[i])], ends[i])
-        members = order[here]
-        found.append(_Chain(adds[members], int(so_far[members[0]]), terms[here], inside - starts[i]))
+        start, end = int(starts[i]), int(ends[i])
+        members = order[start:end]
+        inside = cuts[np.searchsorted(cuts, start) : np.searchsorted(cuts, end) + 1] - start
+        first = int(so_far[members[0]])
+        found.append(_Chain(adds[members], first, terms[start:end], inside))
     return found
 
 
@@ -110,9 +111,11 @@ def _sum_up(lanes: Lanes, chain: _Chain) -> None:
     for start, end in pairwise(chain.cuts.tolist()):
         if end - start >= FEWEST:
             first = int(chain.adds[start - 1]) if start else chain.first
-            _group(lanes, chain.terms[start:end])
+            terms = chain.terms[start:end]
+            alike = start == 0 and lanes.shape[chain.first] == lanes.shape[terms[0]]
+            _group(lanes, np.append(chain.first, terms) if alike else terms)
             lanes.unit[chain.adds[start:end]] = SUMMED
-            lanes.sums.append(Sum(chain.adds[start:end], first, chain.terms[start:end]))
+            lanes.sums.append(Sum(chain.adds[start:end], first, terms))
 
 
 def _group(lanes: Lanes, seeds: Array) -> None:
@@ -127,9 +130,8 @@ def _group(lanes: Lanes, seeds: Array) -> None:
             continue
         unit[members] = len(lanes.groups)
         lanes.groups.append(members)
-        for operands in tape.args[members - tape.base].T:
-            if operands[0] >= tape.base and operands[0] != operands[-1]:
-                todo.append(operands)
+        operands = tape.args[members - tape.base].T
+        todo += [x for x in operands if x[0] >= tape.base and x[0] != x[-1]]
 
 
 def _unrepeated(members: Array) -> Array:
@@ -152,7 +154,7 @@ def _of_same_shape(lanes: Lanes) -> list[Array]:
 
 
 def level_by_level(lanes: Lanes, level: Array) -> None:
-    """Group what is left by row and level, unless it is little: singles are slow where Python runs them."""
+    """Group what is left by row and level, unless it is so little that Python may do it."""
     tape = lanes.tape
     free = np.flatnonzero(lanes.unit[tape.base :] == FREE) + tape.base
     if len(free) < MANY:

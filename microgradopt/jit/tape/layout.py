@@ -12,7 +12,7 @@ from microgradopt.jit.tape.runner import Piece
 
 
 class Layout:
-    """Places in a buffer; subclasses write down what is to be done there. A value stays in its place.
+    """Places in a buffer, one for each value; subclasses write down what is to be done there.
 
     Attributes:
         place: of each value, by its number.

@@ -23,6 +23,7 @@ VECTOR_TYPES = {
     "T": f"<{WIDE} x double>", "B": f"<{WIDE} x i1>", "M": f"v{WIDE}f64", "zero": "zeroinitializer",
 }  # fmt: skip
 
+
 class _Text:
     """One branch of the loop: its lines, in which names get the branch's own prefix."""
 
@@ -58,6 +59,12 @@ class _Text:
             operands = ", ".join(f"double %%{x}" for x in "xyz"[: arity(name)])
             self.do(f"%%r = call double @{name}({operands})")
 
+    def call(self) -> None:
+        """Compute ``%%r`` by the kernel with the number ``%%k``."""
+        self.do("%%f.at = getelementptr ptr, ptr %kernels, i64 %%k")
+        self.do("%%f = load ptr, ptr %%f.at")
+        self.do("%%r = call double %%f(double %%x, double %%y, double %%z)")
+
     def lanes(self) -> None:
         """Begin a loop over lanes, in which ``%%i`` is the number of one."""
         self.do("br label %%loop")
@@ -86,7 +93,7 @@ def _scalar(name: str) -> _Text:
         t.do(f"%%{x} = load double, ptr %%{x}.p")
     if name == "call":
         t.word("k", 2 + count)
-        t.do("%%r = call double %kernel(i64 %%k, double %%x, double %%y, double %%z)")
+        t.call()
     else:
         t.formula(name, SCALAR_TYPES)
     t.place("out", 1)
@@ -118,7 +125,7 @@ def _vector(name: str, shared: bool) -> _Text:
         t.do(f"%%{x}.q = getelementptr double, ptr %%{x}.p, i64 %%i")
         t.do(f"%%{x} = load {kind}, ptr %%{x}.q, align 8")
     if name == "call":
-        t.do("%%r = call double %kernel(i64 %%k, double %%x, double %%y, double %%z)")
+        t.call()
     else:
         t.formula(name, VECTOR_TYPES if wide else SCALAR_TYPES)
     t.do("%%to = getelementptr double, ptr %%out, i64 %%i")
@@ -237,7 +244,7 @@ def source() -> str:
     return "\n".join(
         [
             *declared,
-            "define void @run(ptr noalias %code, i64 %length, ptr noalias %v, ptr %kernel) {",
+            "define void @run(ptr noalias %code, i64 %length, ptr noalias %v, ptr %kernels) {",
             "entry:",
             "  %pc = alloca ptr",
             "  store ptr %code, ptr %pc",
@@ -260,9 +267,9 @@ def source() -> str:
 
 @cache
 def machine() -> Any:
-    """The loop: ``run(code, length, buffer, kernel)``, all but the length being addresses."""
+    """The loop: ``run(code, length, buffer, kernels)``, all but the length being addresses."""
     functions = built(source(), ["run"])
     kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
-    run = kind(functions["run"])
+    run: Any = kind(functions["run"])
     run.functions = functions  # which must not be freed
     return run

@@ -61,7 +61,7 @@ def timetable(tape: Tape, shape: Array, external: Array) -> Timetable:
 
 def _stage_of_effect(effect: Effect, before: list[int], shape: Array, stage: list[int]) -> int:
     """Not before what it reads, nor before the effects before it."""
-    found = max([0, *before[-1:], *(stage[shape[x]] for x in effect.reads.values())])
+    found: int = max([0, *before[-1:], *(stage[shape[x]] for x in effect.reads.values())])
     found += isinstance(effect.instruction.op, Host)
     for x in effect.makes:
         stage[x] = found
@@ -112,7 +112,9 @@ def in_order(lanes: Lanes, times: Timetable, alive: Array) -> list[list[Unit]]:
     leads = np.concatenate([np.array(firsts, np.int64), free])
     order = np.lexsort((leads, times.depth[leads], times.stage[leads]))
     singles = order >= len(units)
-    cuts = np.flatnonzero(~singles[1:] | ~singles[:-1] | (np.diff(times.stage[leads[order]]) > 0)) + 1
+    cuts = (
+        np.flatnonzero(~singles[1:] | ~singles[:-1] | (np.diff(times.stage[leads[order]]) > 0)) + 1
+    )
     for part in np.split(order, cuts):
         lead = leads[part[0]]
         unit = units[part[0]] if part[0] < len(units) else Singles(leads[part])

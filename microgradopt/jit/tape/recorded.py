@@ -16,7 +16,7 @@ def tape_of(program: ScalarProgram) -> Tape:
     constants, which = distinct(scalars.constants)
     base = 1 + entries + len(constants)
     place = {var: 1 + i for i, var in enumerate(program.entries)}
-    outside = np.array([place[var] for var in scalars.outside], np.int64)
+    outside = np.array([place.get(var, NOTHING) for var in scalars.outside], np.int64)
 
     def numbers(codes: list[int]) -> Array:
         given = np.array(codes, np.int64)
@@ -34,6 +34,7 @@ def tape_of(program: ScalarProgram) -> Tape:
     counts = 1 + (args[:, 1] != NOTHING)
     op, kinds = with_counts(scalars.op, counts.tolist(), scalars.rows)
     is_truth = np.isin(np.array(scalars.op, np.int64), list(scalars.truths))
+    truths = np.concatenate([np.zeros(base, bool), is_truth])
     results = numbers([ABSENT if c is None else c for c in program.codes]).tolist()
     return Tape(
         rows=kinds,
@@ -43,8 +44,10 @@ def tape_of(program: ScalarProgram) -> Tape:
         outside=entries,
         constants=constants,
         effects=[],
-        results=[(x, None) if c is None else (n, float) for x, c, n in
-                 zip(program.given, program.codes, results)],
-        truths=np.concatenate([np.zeros(base, bool), is_truth]),
+        results=[
+            (x, None) if code is None else (number, bool if truths[number] else float)
+            for x, code, number in zip(program.given, program.codes, results)
+        ],
+        truths=truths,
         names={place[var]: var.name for var in program.entries if var.name is not None},
-    )  # fmt: skip
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from struct import Struct
 from typing import Any, TypeAlias
 
@@ -87,14 +88,18 @@ class TapeRunner:
     other; ``place`` says where in the buffer a value is, by its number.
 
     Attributes:
-        source: what runs, to be read.
         in_place: empty, for there are no arrays.
     """
 
     def __init__(
-        self, tape: Tape, place: Array, initial: Array, pieces: list[Piece], source: str
+        self,
+        tape: Tape,
+        place: Array,
+        initial: Array,
+        pieces: list[Piece],
+        source: Callable[[], str],
     ) -> None:
-        self.source = source
+        self._source = source
         self.in_place: dict[int, int] = {}
         self._entries = Struct(f"{tape.entries}d")  # a list is converted in half the time
         self._initial = initial
@@ -102,6 +107,11 @@ class TapeRunner:
         self._free: list[tuple[Array, list[Step]]] = []
         self._read = np.array([place[x] for x, kind in tape.results if kind is not None], np.int64)
         self._others = [(i, x, k) for i, (x, k) in enumerate(tape.results) if k is not float]
+
+    @cached_property
+    def source(self) -> str:
+        """What runs, to be read."""
+        return self._source()
 
     def __call__(self, entries: Sequence[Any], into: Sequence[Array | None]) -> list[Any]:
         """Run on numbers; ``into`` has no use here."""
@@ -111,7 +121,7 @@ class TapeRunner:
             buffer = self._initial.copy()
             steps = [piece(buffer) for piece in self._pieces]
         try:
-            self._entries.pack_into(buffer, buffer.itemsize, *entries)
+            self._entries.pack_into(buffer.data, buffer.itemsize, *entries)
             for step in steps:
                 step(buffer)
             results: list[Any] = buffer.take(self._read).tolist()

@@ -7,12 +7,13 @@ values of the same shape: made by the same rows from the same kinds of leaves, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from microgradopt.engine.graph import Array
+from microgradopt.jit.tape import compiled
 from microgradopt.jit.tape.arrays import NOTHING, Tape
 
 NEVER_MINUS_ZERO = frozenset((
@@ -26,28 +27,19 @@ def simplified(tape: Tape, *, native: bool) -> tuple[Tape, Array]:
     """A tape with the same results to the bit, and the shape of each of its values.
 
     Two values have the same shape, a number, where they are the same formula of entries and
-    constants, whichever entries and constants these are. With ``native``, numba helps.
+    constants, whichever entries and constants these are. With ``native``, compiled loops help.
     """
-    numbered, needed = _loops(native)
-    shape = numbered(tape.op, tape.args, _leaf_shapes(tape))
+    numbered, needed = (_numbered, _needed) if not native else (compiled.numbered, compiled.needed)
+    shape = numbered(tape.op, _aliased(tape)[tape.args], _leaf_shapes(tape))
     same = _unchanged(tape, shape)
-    args = same[tape.args]
-    same = numbered(tape.op, args, np.arange(tape.base))[same]
+    same = numbered(tape.op, same[tape.args], np.arange(tape.base))[same]
     args = same[tape.args]
     seeds = np.zeros(tape.base + len(tape), bool)
     seeds[same[np.array(list(tape.observed()), np.int64)]] = True
     kept = needed(args, seeds, tape.base)[tape.base :]
     kept &= same[tape.base :] == np.arange(tape.base, tape.base + len(tape))
-    everything = np.concatenate([np.ones(tape.base, bool), kept])
-    return tape.restricted(kept, args, same), _named_by_first(shape[everything])
-
-
-def _loops(native: bool) -> tuple[Callable[..., Array], Callable[..., Array]]:
-    if not native:
-        return _numbered, _needed
-    from microgradopt.jit.tape import compiled  # which needs LLVM
-
-    return compiled.numbered, compiled.needed
+    tape = tape.restricted(kept, args, same)
+    return tape, numbered(tape.op, tape.args, _leaf_shapes(tape))
 
 
 def _numbered(op: Array, args: Array, leaves: Array) -> Array:
@@ -67,29 +59,29 @@ def _numbered(op: Array, args: Array, leaves: Array) -> Array:
     return np.array(label, np.int64)
 
 
-def _named_by_first(labels: Array) -> Array:
-    """Each label as the number of the first value that has it."""
-    first = np.zeros(int(labels.max()) + 1, np.int64)
-    first[labels[::-1]] = np.arange(len(labels))[::-1]
-    return first[labels]
-
-
 def _leaf_shapes(tape: Tape) -> Array:
-    """One shape for all entries, one for all constants. What a host returns is like nothing else."""
+    """One shape for all entries, one for all constants; what hosts return is like nothing else."""
     label = np.arange(tape.base)
     label[1 : tape.entries + 1] = 1
     label[tape.outside + 1 :] = tape.outside + 1
     return label
 
 
+def _aliased(tape: Tape) -> Array:
+    """For each value, the one it is another name of, or itself."""
+    same = np.arange(tape.base + len(tape))
+    where = np.flatnonzero(tape.op == number_of(tape, "alias"))
+    same[where + tape.base] = tape.args[where, 0]
+    return followed(same)
+
+
 def _unchanged(tape: Tape, shape: Array) -> Array:
     """For each value, the one it is a copy of, such as x of x · 1; or itself."""
     facts = _Facts.of(tape)
     same = np.arange(len(facts.one))
-    for i, (mask, other) in enumerate(((facts.keeps(0), 0), (facts.keeps(1), 1))):
-        mask = _in_whole_classes(mask, shape[tape.base :])
-        where = np.flatnonzero(mask) + tape.base
-        same[where] = tape.args[where - tape.base, other]
+    for i in (0, 1):
+        where = np.flatnonzero(_in_whole_classes(facts.keeps(i), shape[tape.base :]))
+        same[where + tape.base] = tape.args[where, i]
     return followed(same)
 
 
@@ -147,7 +139,7 @@ class _Facts:
         mask = np.zeros(len(self.tape), bool)
         for name, holds in rules.items():
             mask |= (self.tape.op == number_of(self.tape, name)) & holds
-        return mask
+        return mask & (self.tape.truths[x] == self.tape.truths[self.tape.base :])
 
 
 def number_of(tape: Tape, name: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from microgradopt.engine.graph import Array, Primitive
 from microgradopt.engine.quiet import quietly
-from microgradopt.jit.tape.arrays import NOTHING
+from microgradopt.jit.tape.arrays import Tape
 from microgradopt.jit.tape.layout import Layout, is_shared
 from microgradopt.jit.tape.order import Group, Singles, Sums, Unit
 from microgradopt.jit.tape.runner import Piece, Step
@@ -22,9 +22,10 @@ Recipe: TypeAlias = Callable[[Array], Bound]  # given the buffer
 class Vectors(Layout):
     """Writes NumPy calls. An operand is a slice of the buffer: of all lanes, or of one number."""
 
-    def __init__(self, tape: Any) -> None:
+    def __init__(self, tape: Tape) -> None:
         super().__init__(tape)
         self._recipes: list[Recipe] = []
+        self._local = np.zeros_like(self.place)  # of a value, its number among those of a unit
 
     def write(self, unit: Unit) -> None:
         if isinstance(unit, Singles):
@@ -92,27 +93,23 @@ class Vectors(Layout):
         self._recipes += [taken, added]
 
     def _singles(self, members: Array) -> None:
-        self._recipes.append(self._one_by_one(members))
-
-    def _one_by_one(self, members: Array) -> Recipe:
         """Instructions on Python's floats, as eagerly."""
-        tape = self.tape
+        tape, local = self.tape, self._local
         start = self.size
         self.size += len(members)
         self.place[members] = start + np.arange(len(members))
         args = tape.args[members - tape.base]
         numbers = np.unique(args[~np.isin(args, members)])
-        local = np.zeros(len(tape.truths), np.int64)
         local[numbers] = np.arange(len(numbers))
         local[members] = len(numbers) + np.arange(len(members))
-        kernels = [(partial(row.compute, params={}), n) for row, n in tape.rows]
+        rows = [(row, row.scalar or partial(_computed, row), n) for row, n in tape.rows]
         work = [
-            (kernels[op][0], xs[: kernels[op][1]])
+            (*rows[op][:2], xs[: rows[op][2]])
             for op, xs in zip(tape.op[members - tape.base].tolist(), local[args].tolist())
         ]
         places, truths = self.place[numbers], tape.truths[numbers].tolist()
         out = slice(start, start + len(members))
-        return lambda b: (_run_one_by_one, (b, places, truths, work), b[out])
+        self._recipes.append(lambda b: (_run_one_by_one, (b, places, truths, work), b[out]))
 
 
 def _taken_from(buffer: Array) -> Callable[..., Any]:
@@ -124,9 +121,17 @@ def _run_one_by_one(
 ) -> None:
     known = [x != 0.0 if truth else x for x, truth in zip(buffer[places].tolist(), truths)]
     outside = len(known)
-    for kernel, operands in work:
-        known.append(kernel([known[i] for i in operands]))
+    for row, kernel, operands in work:
+        args = [known[i] for i in operands]
+        try:
+            known.append(kernel(*args))
+        except (ArithmeticError, ValueError, TypeError):  # as the row itself goes about it
+            known.append(row.rescue(*args))
     out[:] = known[outside:]
+
+
+def _computed(row: Primitive, *args: Any) -> Any:
+    return row.compute(args, {})
 
 
 def _add_in_order(terms: Array, out: Array) -> None:
@@ -137,7 +142,7 @@ def _writer(row: Primitive) -> Callable[..., Any]:
     """A function of operands and the array that gets the row's result."""
     if isinstance(row.array, np.ufunc):
         return row.array
-    return WRITERS.get(row.name) or partial(_write, row.array)
+    return WRITERS.get(row.name, partial(_write, row.array))
 
 
 def _write(array: Callable[..., Any], *args: Array, out: Array) -> None:
@@ -161,4 +166,4 @@ def _passing(passed: Array, g: Array, out: Array) -> None:
     out[...] = np.where(passed, g, 0.0)
 
 
-WRITERS = {"relu": _relu, "chain": _chain, "passing": _passing}
+WRITERS: dict[str, Callable[..., None]] = {"relu": _relu, "chain": _chain, "passing": _passing}
