@@ -3,8 +3,9 @@
 The gradient of every graph is compared with that of torch (or JAX) of the same expression, and with
 the derivative along a random direction: by a complex step where every row of the graph has an
 analytic continuation, or else by central differences. Some graphs take forward mode or the second
-order as well, some are float32, some are made of numbers only. A disagreement is shrunk by
-Hypothesis and printed as source.
+order as well, some are float32, some are made of numbers only. With ``--against jit`` or ``native``
+the graph is jitted too and called several times. A disagreement is shrunk by Hypothesis and printed
+as source.
 
 Graphs come in chunks, each with a seed of its own: ``--seed 0 --chunk 17`` repeats one alone.
 """
@@ -24,13 +25,14 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings, strategies as st
 
 from benchmarks.fuzzing import checks
+from benchmarks.fuzzing.jitted import BACKENDS, check_jit
 from benchmarks.fuzzing.rows import Table, jax_rows, torch_rows
 from microgradopt import nn  # noqa: F401  # whose layers declare rows
 from microgradopt.check.expressions import Expression, library_rows
 from microgradopt.check.strategies import graphs
 
 CHUNK = 1000
-REFERENCES = ("complex", "torch", "jax")
+REFERENCES = ("complex", "torch", "jax", *BACKENDS)
 PARTS = ("reverse", "forward", "second order")
 
 
@@ -102,6 +104,9 @@ class Fuzzer:
         rows = expression.rows
         self.graphs += 1
         self.operations.update(row.name for row in rows)
+        for reference in set(BACKENDS).intersection(self.against):
+            self.compared[reference] += 1
+            check_jit(case, part, reference)
         if case.dtype == np.float32:
             self.compared["float64"] += 1
             checks.check_narrow(case, found)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import fuzz
-from benchmarks.fuzzing import checks
+from benchmarks.fuzzing import checks, jitted
 from microgradopt.check.expressions import Expression, Step, library_rows
 from microgradopt.engine.graph import Primitive
 
@@ -27,6 +27,24 @@ def test_random_graphs_agree_with_torch():
     fuzzer = fuzz.Fuzzer(("torch",))
     assert fuzzer.run(fuzz.KINDS[0], seed=8, count=50) is None
     assert fuzzer.compared["torch"] >= 40
+
+
+@pytest.mark.parametrize("kind", fuzz.KINDS[1::2], ids=lambda kind: kind.name)
+def test_random_graphs_jitted_agree_with_themselves(kind):
+    fuzzer = fuzz.Fuzzer(("jit",))
+    assert fuzzer.run(kind, seed=9, count=25) is None
+    assert fuzzer.compared["jit"] >= 20
+
+
+def test_a_jitted_graph_that_differs_in_one_bit_is_found(monkeypatch):
+    honest = checks.hessian_product
+    calls = iter(range(100))
+    off = lambda case: [g * (1.0 + 1e-15 * (next(calls) == 4)) for g in honest(case)]  # noqa: E731
+    monkeypatch.setitem(jitted.PARTS, "second order", off)
+    x = np.linspace(0.5, 2.0, 3)
+    case = checks.Case.of(expression_of("exp", x))
+    with pytest.raises(checks.DisagreementError, match="second order, jitted, call 3"):
+        jitted.check_jit(case, "second order", "jit")
 
 
 def scaled(name, monkeypatch):

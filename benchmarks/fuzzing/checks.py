@@ -100,14 +100,15 @@ def gradients(case: Case, apply: Apply = _apply) -> Arrays:
             for x, leaf in zip(case.inputs, leaves)]  # fmt: skip
 
 
-def _tangents(case: Case) -> Arrays:
+def tangents(case: Case) -> Arrays:
+    """The direction in the dtypes of the point."""
     return [float(v) if isinstance(x, float) else v.astype(x.dtype)
             for x, v in zip(case.inputs, case.direction)]  # fmt: skip
 
 
 def slope_forward(case: Case) -> float:
     """The derivative along the direction by forward mode."""
-    return float(mg.jvp(lambda *xs: loss(case, xs), case.inputs, _tangents(case))[1])
+    return float(mg.jvp(lambda *xs: loss(case, xs), case.inputs, tangents(case))[1])
 
 
 def hessian_product(case: Case) -> Arrays:
@@ -117,7 +118,7 @@ def hessian_product(case: Case) -> Arrays:
     def gradient(*xs: Any) -> Any:
         return mg.grad(lambda *ys: loss(case, ys), every)(*xs)
 
-    return list(mg.jvp(gradient, case.inputs, _tangents(case))[1])
+    return list(mg.jvp(gradient, case.inputs, tangents(case))[1])
 
 
 # Comparing

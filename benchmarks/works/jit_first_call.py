@@ -127,7 +127,8 @@ def _sample(measure: str, needs: str, warm: bool) -> Sample:
 def _in_process(measure: str, caches: str) -> float:
     env = os.environ | JAX_CACHES_ALL | {name: f"{caches}/{name}" for name in CACHES}
     env.pop("PYTHONDONTWRITEBYTECODE", None)
-    command = [sys.executable, "-m", "benchmarks.works.jit_first_call", measure]
+    code = f"from {__name__} import MEASURES; print(MEASURES[{measure!r}]())"
+    command = [sys.executable, "-c", code]
     printed = subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True).stdout
     return float(printed.split()[-1])
 
@@ -177,6 +178,3 @@ WORKS = (
         _contender("casadi's virtual machine", "casadi", "casadi"),
     ),
 )
-
-if __name__ == "__main__":
-    print(MEASURES[sys.argv[1]]())

@@ -20,6 +20,8 @@ from benchmarks.works.jit_networks import Problem, Training
 ARRAYS = tracemalloc.DomainFilter(inclusive=True, domain=np.lib.tracemalloc_domain)
 COPIES = 3  # of the parameters that any training with Adam holds: themselves, and two moments
 
+SETTLED = 8  # steps until arrays that are written again and again have all been made
+
 
 def _sample(build: Callable[[Problem], Training]) -> Sample:
     full = jit_networks.digits_epoch()
@@ -31,7 +33,7 @@ def _sample(build: Callable[[Problem], Training]) -> Sample:
         tracemalloc.start()
         try:
             step = build(one_step).epoch
-            for _ in range(3):
+            for _ in range(SETTLED):
                 step()
             gc.collect()
             arrays = tracemalloc.take_snapshot().filter_traces([ARRAYS]).traces

@@ -50,10 +50,14 @@ class LeafGrad:
 
 @dataclass(eq=True, frozen=True)
 class Attribute:
-    """An attribute of an object that takes part in the trace."""
+    """An attribute of an object that takes part in the trace.
+
+    ``written`` says whether what the call makes of it is put there.
+    """
 
     owner: Any
     name: str
+    written: bool = True
 
     def read(self) -> Any:
         return getattr(self.owner, self.name)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from functools import partial
 from itertools import zip_longest
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
 from microgradopt.engine.lines import quoted
 from microgradopt.errors import TraceError
-from microgradopt.jit.program import Check, Guard, Host, Program, Var
+from microgradopt.jit.program import Check, Guard, Host, Instruction, Program, Var
 from microgradopt.jit.scalars import Block, ScalarProgram, same_scalars
+
+DECIDING = frozenset(("has_shape", "array_equal"))  # what is compared with what a trace had found
 
 
 def refuse_difference(first: Program, second: Program) -> None:
@@ -45,8 +48,9 @@ def refuse_other_results(first: Any, second: Any) -> None:
     for x, y in zip_longest(_constants(first), _constants(second)):
         if not _same(x, y):
             raise TraceError(
-                f"mg.jit: the function returns {_named(x)}, and {_named(y)} in the next call, which "
-                "it neither gets as an argument nor computes; a replay would not see it change"
+                f"mg.jit: the function returns {_named(x)}, and {_named(y)} in the next call, "
+                "which it neither gets as an argument nor computes; a replay would not see it "
+                "change"
             )
 
 
@@ -64,7 +68,7 @@ def same_course(first: Program, second: Program) -> bool:
             return False
         if not _aligned((a.operands, a.params), (b.operands, b.params), pairs):
             return False
-        if len(a.outs) != len(b.outs):
+        if len(a.outs) != len(b.outs) or _decided_otherwise(a, b):
             return False
         for x, y in zip(a.outs, b.outs):
             if x.shape != y.shape or x.dtype != y.dtype or x.kind is not y.kind:
@@ -86,10 +90,19 @@ def part_at_guard(first: Program, second: Program, pairs: dict[Var, Var]) -> boo
             return True
         if isinstance(a.op, Check) != isinstance(b.op, Check):
             return True  # in one call all was finite
+        if _decided_otherwise(a, b):
+            return True
         if len(a.outs) != len(b.outs) or (a.op is not b.op and not _same_op(a.op, b.op)):
             return False
         pairs.update(zip(a.outs, b.outs))
     return False
+
+
+def _decided_otherwise(a: Instruction, b: Instruction) -> bool:
+    """Whether a guard is next that asks for something else in each of two calls."""
+    if a.op.name not in DECIDING or a.op.name != b.op.name:
+        return False
+    return not all(map(_same, _constants(a.operands), _constants(b.operands)))
 
 
 def _same_op(a: Any, b: Any) -> bool:
@@ -105,8 +118,15 @@ def _same_op(a: Any, b: Any) -> bool:
 def _same_function(f: Any, g: Any) -> bool:
     if isinstance(f, partial) and isinstance(g, partial):
         given = zip(_constants([f.args, f.keywords]), _constants([g.args, g.keywords]))
-        return f.func == g.func and all(_same(x, y) for x, y in given)
-    return bool(f == g)
+        return _same_function(f.func, g.func) and all(_same_function(x, y) for x, y in given)
+    if isinstance(f, FunctionType) and isinstance(g, FunctionType):  # made anew in each call?
+        return f.__code__ is g.__code__ and all(map(_same, _held(f), _held(g)))
+    return _same(f, g)
+
+
+def _held(f: FunctionType) -> list[Any]:
+    """What a function has from around it."""
+    return [cell.cell_contents for cell in f.__closure__ or ()] + list(f.__defaults__ or ())
 
 
 def _aligned(x: Any, y: Any, pairs: dict[Var, Var]) -> bool:

@@ -17,13 +17,18 @@ from microgradopt.engine.structure import leaves, map_structure
 from microgradopt.errors import TraceError
 from microgradopt.jit.argument_names import argument_names
 from microgradopt.jit.cells import Cell, LeafData, LeafGrad
-from microgradopt.jit.comparison import part_at_guard, refuse_difference, refuse_other_results, same_course
-from microgradopt.jit.program import Program, Var
+from microgradopt.jit.comparison import (
+    part_at_guard,
+    refuse_difference,
+    refuse_other_results,
+    same_course,
+)
+from microgradopt.jit.program import Var
 from microgradopt.jit.signature import is_traced
 from microgradopt.jit.standin import StandIn
 from microgradopt.jit.surroundings import Surroundings
 from microgradopt.jit.templates import Place, held
-from microgradopt.jit.trace import Owner, Tracer, of_entries, tracing
+from microgradopt.jit.trace import Entry, Owner, Tracer, of_entries, tracing
 
 if TYPE_CHECKING:
     from microgradopt.jit.replay import Replay
@@ -55,7 +60,7 @@ class Recording:
         self.grads = [node for node, entry in tracer.grads.items() if entry.var]
         self.forms_of_grads = [_form(tracer.grads[node].before) for node in self.grads]
         self.attributes = [cell for cell, _ in tracer.attributes]
-        self.forms = [form for _, form in tracer.attributes]
+        self.forms = [of_entries(_without_content, form) for _, form in tracer.attributes]
         entries = list(arguments)
         entries += [entry.var for entry in tracer.data.values()]
         entries += [entry.var for entry in tracer.grads.values() if entry.var]
@@ -104,7 +109,8 @@ class Recording:
             TraceError: if nothing that a replay looks at decides between their courses and this.
         """
         for other in others:
-            pairs = {x: theirs[k] for k, x in self.places() if k in (theirs := dict(other.places()))}
+            theirs = dict(other.places())
+            pairs = {x: theirs[k] for k, x in self.places() if k in theirs}
             same = not self._conditions_differ(other)
             if same and not part_at_guard(self.program, other.program, pairs):
                 raise TraceError(
@@ -184,7 +190,7 @@ class _Results:
         tracer = self.tracer
         cells: list[tuple[Cell, Any]] = [(LeafData(n), e) for n, e in tracer.data.items()]
         cells += [(LeafGrad(node), entry) for node, entry in tracer.grads.items()]
-        cells += tracer.attributes
+        cells += [(cell, entries) for cell, entries in tracer.attributes if cell.written]
         after = [(cell, before, cell.read()) for cell, before in cells]
         return [(cell, self.of(now)) for cell, before, now in after if _changed(before, now)]
 
@@ -210,6 +216,11 @@ def _changed(before: Any, after: Any) -> bool:
     was = [e.var if e.var else e.before for e in entries_of(before)]
     now = [x.var if type(x) is StandIn else x for x in leaves(after)]
     return len(was) != len(now) or any(a is not b for a, b in zip(was, now))
+
+
+def _without_content(entry: Entry) -> Entry:
+    """An entry that does not keep the array that was traced."""
+    return entry._replace(before=None)
 
 
 def entries_of(tree: Any) -> list[Any]:

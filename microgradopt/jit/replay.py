@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.atomic import made_whole
+from microgradopt.atomic import made_whole, uninterrupted
 from microgradopt.engine.graph import Array, Node
 from microgradopt.jit.backends import compile_program
 from microgradopt.jit.cells import LeafData, LeafGrad
@@ -21,6 +21,7 @@ from microgradopt.jit.templates import Place, filler, picker
 from microgradopt.jit.ties import name_ends
 from microgradopt.jit.trace import Entry
 
+LARGE = 2**16  # bytes, from which on an array is overwritten rather than exchanged for another
 KEPT = 2  # arrays per result: one that the state holds, and one to write into meanwhile
 
 
@@ -50,7 +51,8 @@ class Replay:
         results = traced.given if isinstance(traced, ScalarProgram) else program.results
         arrays = [i for i, x in enumerate(results) if _is_array(x)]
         self.spare: list[tuple[int, list[Array], int | None]] = [
-            (i, [], self.runner.in_place.get(i)) for i in arrays
+            (i, [], self.runner.in_place.get(i) if _nbytes(results[i]) >= LARGE else None)
+            for i in arrays
         ]
         self.count = len(results)
 
@@ -61,8 +63,17 @@ class Replay:
             GuardError: if it would take another course; nothing is changed then.
         """
         entries = [x._raw if isinstance(x, Node) else x for x in leaves]
-        entries += self.state()
-        into = self._memory(entries)
+        try:
+            entries += self.state()
+        except Exception as error:  # not what it was; the call as it is written says what is wrong
+            raise GuardError from error
+        into, overwrites = self._memory(entries)
+        if overwrites:
+            with uninterrupted():
+                return self._run(entries, into)
+        return self._run(entries, into)
+
+    def _run(self, entries: list[Any], into: list[Array | None]) -> Any:
         memories = [op.remember() for op in self.recording.hosts if op.remember]
         try:
             results = self.runner(entries, into)
@@ -104,18 +115,22 @@ class Replay:
         variables = self.recording.program.entries
         return [*map(_made_up, variables[: len(variables) - len(state)]), *state]
 
-    def _memory(self, entries: list[Any]) -> list[Array | None]:
-        """For each result an array of an earlier run that nobody else has any longer, if any."""
+    def _memory(self, entries: list[Any]) -> tuple[list[Array | None], bool]:
+        """For each result an array of an earlier run that nobody else has any longer, if any.
+
+        And whether one of them is an entry's, which the run overwrites.
+        """
         into: list[Array | None] = [None] * self.count
+        overwrites = False
         for i, kept, donor in self.spare:
             for array in kept:
                 holders = getrefcount(array)
-                if holders == ALONE or (
-                    donor is not None and array is entries[donor] and holders == ALONE + 2
-                ):
+                own = donor is not None and array is entries[donor] and holders == ALONE + 2
+                if own or holders == ALONE:
                     into[i] = array
+                    overwrites = overwrites or own
                     break
-        return into
+        return into, overwrites
 
 
 def _made_up(var: Var) -> Any:
@@ -132,6 +147,10 @@ def _is_entry(x: Any) -> bool:
 
 def _is_array(x: Any) -> bool:
     return x.is_array if isinstance(x, Var) else isinstance(x, np.ndarray)
+
+
+def _nbytes(x: Any) -> int:
+    return int(x.nbytes)
 
 
 def _single(recording: Recording, kind: type) -> list[tuple[Any, Place]]:

@@ -29,10 +29,10 @@ STATIC = frozenset((
 ))  # fmt: skip
 # Functions whose results have shapes that follow from those of what they are given.
 OF_FIXED_SHAPE = frozenset((
-    np.all, np.amax, np.amin, np.any, np.argmax, np.argmin, np.argsort, np.array_equal, np.atleast_1d,
-    np.atleast_2d, np.broadcast_to, np.clip, np.concatenate, np.cumprod, np.cumsum, np.diagonal,
-    np.dot, np.expand_dims, np.flip, np.full_like, np.hstack, np.isclose, np.linalg.norm, np.matmul,
-    np.max, np.mean, np.min, np.moveaxis, np.outer, np.prod, np.ravel, np.reshape, np.roll, np.round,
+    np.all, np.any, np.argmax, np.argmin, np.argsort, np.array_equal, np.atleast_1d, np.atleast_2d,
+    np.broadcast_to, np.clip, np.concatenate, np.cumprod, np.cumsum, np.diagonal, np.dot,
+    np.expand_dims, np.flip, np.full_like, np.hstack, np.isclose, np.linalg.norm, np.matmul, np.max,
+    np.mean, np.min, np.moveaxis, np.outer, np.prod, np.ravel, np.reshape, np.roll, np.round,
     np.sort, np.squeeze, np.stack, np.std, np.sum, np.swapaxes, np.take_along_axis, np.trace,
     np.transpose, np.tril, np.triu, np.var, np.vstack,
 ))  # fmt: skip
@@ -182,6 +182,12 @@ class StandIn:
         """The axes reversed."""
         return self.transpose()
 
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
     def __getitem__(self, key: Any) -> Any:
         return self.tracer.record(index_row, (self,), {"key": key})
 
@@ -290,7 +296,7 @@ def _applied(name: str, ufunc: Any, args: tuple[Any, ...]) -> Any:
         return ours.tracer.record(POWER, args)
     if all(isinstance(x, int) for x in args):
         return ours.tracer.record(Call(ufunc.__name__, getattr(operator, f"__{name}__")), args)
-    if all(isinstance(x, (int, float)) for x in args):  # NumPy would make a number of its own of it
+    if all(isinstance(x, (int, float)) for x in args):  # NumPy would give a number of its own
         args = tuple(to_float(x) if isinstance(x, int) else x for x in args)
     return ours.tracer.record(operation_of(ufunc), args)
 

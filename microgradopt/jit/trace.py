@@ -118,7 +118,7 @@ class Tracer:
         self._append(Instruction(op, tuple(read), kept, (result.var,), line))
         if type(out) is np.ndarray and not isinstance(op, Elementwise):
             self._link_views(op, operands, kept, result)
-            if op is index_row and _has_mask(kept["key"]):
+            if op is index_row and _decides_shape(kept["key"]):
                 self.of_this_shape(result)
         return result
 
@@ -370,6 +370,16 @@ class Tracer:
         self.attributes.append((cell, entries))
         cell.write(made)
 
+    def read(self, owner: Any, name: str) -> StandIn:
+        """Let the number that an attribute is now be an entry."""
+        cell = Attribute(owner, name, written=False)
+        made = self.entry(cell.read(), name)
+        self.attributes.append((cell, Entry(made.value, made.var)))
+        return made
+
+    def _written(self) -> list[tuple[Attribute, Any]]:
+        return [(cell, entries) for cell, entries in self.attributes if cell.written]
+
     def depends(self, owner: Any, name: str) -> None:
         """Trace anew when this attribute has another value."""
         self.flags.setdefault((id(owner), name), (owner, name, getattr(owner, name)))
@@ -387,7 +397,7 @@ class Tracer:
             _RAW.__set__(node, own(_RAW.__get__(node), entry))
         for node, entry in self.grads.items():
             _GRAD.__set__(node, own(_GRAD.__get__(node), entry))
-        for cell, _ in self.attributes:
+        for cell, _ in self._written():
             cell.write(map_structure(own, cell.read()))
 
     def restore(self) -> None:
@@ -396,7 +406,7 @@ class Tracer:
             _RAW.__set__(node, entry.before)
         for node, entry in self.grads.items():
             _GRAD.__set__(node, entry.before)
-        for cell, entries in self.attributes:
+        for cell, entries in self._written():
             cell.write(of_entries(lambda x: x.before, entries))
         for op, memory in reversed(self.hosts):
             if op.undo:
@@ -453,10 +463,15 @@ def _forget_views(target: StandIn, kept: StandIn | None) -> None:
             _forget_views(view, None)
 
 
-def _has_mask(key: Any) -> bool:
-    """Whether an index chooses entries by traced truth values."""
+def _decides_shape(key: Any) -> bool:
+    """Whether an index chooses entries by traced truth values, or cuts at traced places."""
     parts = key if isinstance(key, tuple) else (key,)
-    return any(type(x) is Var and (x.dtype == bool or x.kind is bool) for x in parts)
+    for x in parts:
+        if type(x) is Var and (x.dtype == bool or x.kind is bool):
+            return True
+        if type(x) is slice and Var in map(type, (x.start, x.stop, x.step)):
+            return True
+    return False
 
 
 def _value(x: StandIn) -> Any:

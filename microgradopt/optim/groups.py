@@ -14,7 +14,7 @@ from microgradopt.engine.quiet import quietly
 from microgradopt.engine.structure import map_structure
 from microgradopt.errors import DTypeError, NonFiniteError, ShapeError, UsageError
 from microgradopt.optim.strips import Strip, lay_out
-from microgradopt.optim.transforms import State, Transform, at
+from microgradopt.optim.transforms import Known, State, Transform, at, check_hyper
 
 Move: TypeAlias = Callable[[], None]  # makes a step that has been computed
 
@@ -55,19 +55,27 @@ class Group:
     @property
     def fixed(self) -> tuple[Any, ...]:
         """The options that a traced step takes as constants: all but the learning rate."""
-        return tuple([v for k, v in self.options.items() if k not in VARYING])
+        options = [v for k, v in self.options.items() if k not in VARYING]
+        return callable(self.options.get("lr")), *options
 
     def enter(self, tracer: Any, made: Callable[[dict[str, Any]], Transform]) -> None:
         """Let a traced step take the state, and the learning rate, from here at each replay."""
         self.set_state(self.state())
         tracer.hold(self, "_state")
         tracer.depends(self, "fixed")
-        if "lr" in self.options:
-            self.transform = made({**self.settings(), "lr": self._rate})
+        if "lr" not in self.options:
+            return
+        if callable(self.options["lr"]):
+            self.transform = made({**self.settings(), "lr": lambda step: at(self.options["lr"], step)})
+        else:
+            self.transform = made({**self.settings(), "lr": Known(tracer.read(self, "rate"))})
 
-    def _rate(self, step: int) -> float:
-        """The learning rate at a step, as a schedule."""
-        return at(self.options["lr"], step)
+    @property
+    def rate(self) -> float:
+        """The learning rate as it is now, a number."""
+        rate = self.options["lr"]
+        check_hyper("optimizer", "lr", rate)
+        return float(rate)
 
     def set_state(self, state: State) -> None:
         """Go on from a state as :meth:`state` gives it."""

@@ -190,7 +190,8 @@ class Optimizer:
         """A step that is being recorded: state and learning rate come from here at each replay."""
         before = [group.transform for group in self._groups]
         tracer.hold(self, "steps")
-        tracer.hold(self, "skipped")
+        if self.nonfinite == "skip":
+            tracer.hold(self, "skipped")
         tracer.depends(self, "_setup")
         try:
             for group in self._groups:

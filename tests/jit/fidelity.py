@@ -96,9 +96,10 @@ def seen(x: Any) -> Any:
 def difference(a: Any, b: Any) -> str:
     """Where two structures differ and how; empty where they do not."""
     if isinstance(a, dict) and isinstance(b, dict):
-        if list(a) != list(b):
+        if a.keys() != b.keys():
             return f" has the keys {list(b)}, not {list(a)}"
-        a, b = list(a.items()), list(b.items())
+        found = ((key, difference(x, b[key])) for key, x in a.items())
+        return next((f"[{key!r}]{text}" for key, text in found if text), "")
     if isinstance(a, (list, tuple)) and type(a) is type(b) and len(a) == len(b):
         found = ((i, difference(x, y)) for i, (x, y) in enumerate(zip(a, b)))
         return next((f"[{i}]{text}" for i, text in found if text), "")

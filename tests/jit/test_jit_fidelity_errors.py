@@ -26,7 +26,7 @@ def untouched():
 
 
 def trained(fails):
-    """A training step that fails where ``fails(number, x)`` says so, after it has changed things."""
+    """A training step in the middle of which ``fails(w, x)`` is called."""
 
     def make():
         w = Tensor(VECTOR, name="w")
@@ -95,13 +95,15 @@ def test_gradients_that_are_not_finite():
             opt.step()
 
         bad = VECTOR * np.nan
-        return World(step, [(x,) for x in (VECTOR, VECTOR, bad, VECTOR, bad, bad, VECTOR)], [w, opt])
+        return World(
+            step, [(x,) for x in (VECTOR, VECTOR, bad, VECTOR, bad, bad, VECTOR)], [w, opt]
+        )
 
     agree(make)
 
 
 def test_a_matrix_that_is_singular_in_a_replay():
-    """A kernel that raises in the middle of a run: done again as written, it leaves what eager does."""
+    """A kernel that raises in the middle of a run: the call is made again as it is written."""
 
     def make():
         w = Tensor(np.eye(2), name="w")
@@ -417,6 +419,6 @@ def test_nonfinite_error_is_raised_from_a_replayed_call():
 
     for _ in range(3):
         step(VECTOR)
-    with pytest.raises(NonFiniteError, match="NaN or infinite|not finite|finite"):
+    with pytest.raises(NonFiniteError, match="finite"):
         step(VECTOR * np.inf)
     assert opt.steps == 3

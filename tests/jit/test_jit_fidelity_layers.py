@@ -98,7 +98,8 @@ SCORES, OTHERS = RNG.normal(size=(2, 4, 3))
 LABELS = np.array([0, 2, 1, 2])
 SIGNS = np.array([1.0, -1.0, 1.0, 1.0])
 LOSSES = {
-    "mse_loss": (OTHERS,), "l1_loss": (OTHERS,), "huber_loss": (OTHERS,), "smooth_l1_loss": (OTHERS,),
+    "mse_loss": (OTHERS,), "l1_loss": (OTHERS,), "huber_loss": (OTHERS,),
+    "smooth_l1_loss": (OTHERS,),
     "cross_entropy": (LABELS,), "binary_cross_entropy_with_logits": (OTHERS > 0.0,),
     "poisson_nll_loss": (np.abs(OTHERS),), "cosine_embedding_loss": (OTHERS, SIGNS),
     "hinge_embedding_loss": (np.sign(OTHERS),), "soft_margin_loss": (np.sign(OTHERS),),
@@ -117,9 +118,10 @@ def test_losses(name, reduction):
         return loss(x, *targets, reduction=reduction), mg.grad(of)(x)
 
     for dtype in (np.float64, np.float32):
-        scores = SCORES.astype(dtype)
+        scores = [SCORES.astype(dtype) * dtype(k) for k in (1, 2, 3, 4)]
         targets = [x.astype(dtype) if is_float(x) else x for x in LOSSES[name]]
-        agree(lambda s=scores, t=targets: World(f, [(s * dtype(k), *t) for k in (1, 2, 3, 4)]))
+        calls = [(x, *targets) for x in scores]
+        agree(lambda calls=calls: World(f, calls))
 
 
 def test_most_losses_are_among_these():
@@ -133,9 +135,7 @@ def test_labels_that_are_ignored_and_weights():
 
     def f(x, labels):
         def of(y):
-            return nn.cross_entropy(
-                y, labels, weight=weights, ignore_index=1, label_smoothing=0.1
-            )
+            return nn.cross_entropy(y, labels, weight=weights, ignore_index=1, label_smoothing=0.1)
 
         return mg.value_and_grad(of)(x)
 

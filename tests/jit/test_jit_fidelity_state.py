@@ -123,7 +123,9 @@ def test_every_structure_of_arguments_and_results(structure):
     def with_keyword(given):
         return f(given, scale=0.5)
 
-    agree(lambda: World(with_keyword, calls(STRUCTURES[structure])))
+    jitted = agree(lambda: World(with_keyword, calls(STRUCTURES[structure])))
+    if isinstance(STRUCTURES[structure], dict):
+        assert list(jitted(STRUCTURES[structure])[0]) == list(STRUCTURES[structure])
 
 
 def test_keywords_and_defaults():

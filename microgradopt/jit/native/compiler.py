@@ -80,8 +80,10 @@ class Machine:
         self.features = features.flatten()
         self.vector = 64 if features.get("avx512f") else 32 if features.get("avx") else 16
         target = llvm.Target.from_triple(llvm.get_process_triple())
+        # Code may be put further from its constants than the default code model reaches.
+        reloc = "static" if target.name.startswith("x86") else "default"
         self.target = target.create_target_machine(
-            cpu=self.cpu, features=self.features, opt=3, reloc="pic", codemodel="default"
+            cpu=self.cpu, features=self.features, opt=3, reloc=reloc, codemodel="jitdefault"
         )
         self.jit = llvm.create_lljit_compiler()
         self.numbers = count()

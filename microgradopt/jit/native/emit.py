@@ -209,8 +209,6 @@ class Emitter:
 
     def with_lost(self, total: str, lost: str, dtype: DType) -> str:
         """A sum with its rounding error added; that is NaN where the sum is infinite or NaN."""
-        if dtype.kind != "f":
-            return total
         kind = scalar_type(dtype)
         both = self.w.put(f"fadd {kind} {total}, {lost}")
         nan = self.w.put(f"fcmp uno {kind} {lost}, {lost}")

@@ -7,7 +7,9 @@ in entries. A transposed, sliced or broadcast array is thus another access to th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -48,8 +50,15 @@ class Buffer:
         """How many bytes it takes."""
         return self.size * self.dtype.itemsize
 
-    def __repr__(self) -> str:
-        return f"<{self.role} {self.name}: {self.dtype}[{self.size}]>"
+
+_grounds = [np.empty(0, np.int8)]
+
+
+def _ground(nbytes: int) -> Array:
+    """Memory that nobody reads or writes, for ghosts to stand on; all share it."""
+    if len(_grounds[0]) < nbytes:
+        _grounds[0] = np.empty(nbytes, np.int8)
+    return _grounds[0][:nbytes]
 
 
 class Place:
@@ -70,7 +79,8 @@ class Place:
     def of(cls, buffer: Buffer, shape: tuple[int, ...], order: tuple[int, ...] = ()) -> Place:
         """The whole of a buffer; ``order`` lists the axes from the outermost to the innermost."""
         order = order or tuple(range(len(shape)))
-        root = np.empty([shape[a] for a in order], np.int8)
+        lengths = [shape[a] for a in order]
+        root = _ground(math.prod(lengths)).reshape(lengths)
         return cls(buffer, root.transpose(np.argsort(order)), root.ctypes.data)
 
     @property
@@ -157,6 +167,10 @@ class Statement:
         """Whether its kernel may stop the run."""
         return self.kind == "guard" or (self.kind in ("gather", "scatter") and not self.checked)
 
-    def reads(self) -> list[Buffer]:
+    @cached_property
+    def _sources(self) -> tuple[Buffer, ...]:
+        return tuple(x.buffer for x in self.inputs if isinstance(x, Access))
+
+    def reads(self) -> tuple[Buffer, ...]:
         """The buffers it reads."""
-        return [x.buffer for x in self.inputs if isinstance(x, Access)]
+        return self._sources

@@ -134,6 +134,10 @@ class Lowering(Building):
 
     def _call(self, i: Instruction) -> None:
         function = i.op.function
+        try:
+            hash(function)
+        except TypeError:  # a method of an array
+            raise NotNative from None
         if function in WHOLE_NUMBERS:
             whole(self, i)
         elif isinstance(function, np.ufunc):
@@ -146,7 +150,7 @@ class Lowering(Building):
             reduction(self, i)
         elif function in (np.asarray, np.array) or getattr(function, "func", None) is np.array:
             same_numbers(self, i)
-        elif _among(function, ARRANGING):
+        elif function in ARRANGING:
             view(self, i)
         elif function in (np.matmul, np.dot):
             product(self, i)
@@ -195,10 +199,3 @@ class Lowering(Building):
 
 def _same(a: Access, b: Access) -> bool:
     return a.offset == b.offset and a.strides == b.strides
-
-
-def _among(function: Any, functions: frozenset[Any]) -> bool:
-    try:
-        return function in functions
-    except TypeError:
-        return False

@@ -340,7 +340,8 @@ class Nest:
     def _total_of(self, s: Statement, total: tuple[str, str]) -> str:
         dtype = s.out.buffer.dtype
         value, lost = (self.w.put(f"load {scalar_type(dtype)}, ptr {x}") for x in total)
-        return self.e.with_lost(value, lost, dtype) if s.op == "add" else value
+        exact = s.op != "add" or dtype.kind != "f"
+        return value if exact else self.e.with_lost(value, lost, dtype)
 
     def _put_sum(self, s: Statement, at: Coordinates, value: str) -> None:
         p = self.pointers[s, OUT]

@@ -68,11 +68,7 @@ def reduction_of(function: Any) -> str | None:
     ufunc = getattr(function, "__self__", None)
     if isinstance(ufunc, np.ufunc):
         return OF_UFUNC.get(ufunc) if function.__name__ == "reduce" else None
-    return REDUCTIONS.get(function) if _hashable(function) else None
-
-
-def _hashable(function: Any) -> bool:
-    return getattr(type(function), "__hash__", None) is not None
+    return REDUCTIONS.get(function)
 
 
 def machine_operation(ufunc: Any, loop: tuple[np.dtype[Any], ...]) -> str | None:

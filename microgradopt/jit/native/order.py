@@ -43,6 +43,7 @@ class Sinking:
         self.steps = list(steps)
         self.asked = asked
         self.places = places
+        self._known: dict[Step, set[Buffer]] = {}  # what steps touch
 
     def done(self) -> list[Step]:
         """The steps that are left, in order."""
@@ -65,9 +66,15 @@ class Sinking:
         ]
 
     def _touched(self, step: Step) -> set[Buffer]:
-        if isinstance(step, Kernel):
-            return step.written().union(*(s.reads() for s in step.statements))
-        return {self.places[v].buffer for v in (*step.reads(), *step.outs) if v in self.places}
+        found = self._known.get(step)
+        if found is None:
+            if isinstance(step, Kernel):
+                found = step.written().union(*(s.reads() for s in step.statements))
+            else:
+                vars_ = (*step.reads(), *step.outs)
+                found = {self.places[v].buffer for v in vars_ if v in self.places}
+            self._known[step] = found
+        return found
 
     def _merge(self, n: int) -> None:
         """Merge kernel ``n`` into the next one that touches what it does, if it can."""
@@ -113,8 +120,10 @@ class Sinking:
         group = [s]
         for t in reversed(kernel.statements):
             b = t.out.buffer
+            if t in group:
+                continue
             users = [u for u in kernel.statements if b in u.reads()]
-            inside = t not in group and users and all(u in group for u in users)
+            inside = users and all(u in group for u in users)
             if inside and b not in self.asked and not self._users(n, {b}):
                 group.insert(0, t)
         return group

@@ -54,7 +54,7 @@ def _is_safe(
 ) -> bool:
     """Whether nothing of the old is read once something of the new is written."""
     writers = [spot for spot in spots if spot[2].out.buffer is new]
-    if len(writers) != 1 or writers[0][2].kind not in ("map", "gather"):
+    if len(writers) != 1 or writers[0][2].kind not in ("map", "gather", "library"):
         return False
     at, stage, writer = writers[0]
     asked = {
@@ -71,7 +71,7 @@ def _is_safe(
             continue
         readings = [x for x in s.inputs if isinstance(x, Access) and x.buffer is old]
         alike = s.space == writer.space and all(_alike(x, writer.out) for x in readings)
-        same_nest = (n, m) == (at, stage) and s.kind in ("map", "reduce") and alike
+        same_nest = (n, m) == (at, stage) and s.kind in ("map", "reduce", "library") and alike
         before = n == at and m < stage and alike
         if not (same_nest or before):
             return False

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -200,7 +202,13 @@ class NativeRunner:
             restore(before)
             self._pool.append(arena)
 
-    def _run(self, arena: Arena, entries: Sequence[Any], into: Sequence[Array | None]) -> list[Any]:
+    def _run(
+        self,
+        arena: Arena,
+        entries: Sequence[Any],
+        into: Sequence[Array | None],
+        times: list[list[float]] | None = None,
+    ) -> list[Any]:
         raw, results = list(entries), list[Any](into)
         for n, strides in self.ordered:
             if raw[n].strides != strides:
@@ -221,7 +229,7 @@ class NativeRunner:
         known: dict[Var, Any] = {}
         if self.calls or self.known:
             known.update(zip(self.program.entries, entries))
-        for step in self.order:
+        for step in self.order if times is None else self._one_by_one(times):
             if isinstance(step, Segment):
                 self._native(arena, step, known)
             else:
@@ -238,6 +246,20 @@ class NativeRunner:
             results[n] = out
         return results
 
+    def _one_by_one(self, times: list[list[float]]) -> Iterator[Segment | Instruction]:
+        """All steps, each kernel by itself, while a clock runs."""
+        row = 0
+        for step, measured in zip(self.steps, times):
+            alone: Segment | Instruction
+            if isinstance(step, Kernel):
+                alone = Segment(self.table[row].ctypes.data, row, 1)
+                row += 1
+            else:
+                alone = step
+            begin = perf_counter()
+            yield alone
+            measured.append(perf_counter() - begin)
+
     def _native(self, arena: Arena, segment: Segment, known: dict[Var, Any]) -> None:
         """Run kernels; where one fails, Python says why, or that there is no reason to stop."""
         address, left = segment.address, segment.count
@@ -245,6 +267,31 @@ class NativeRunner:
             left -= failed
             address += failed * self.table.strides[0]
             self._explain(arena, segment.first + segment.count - left - 1, known)
+
+    # Seeing it
+
+    def timed(
+        self, entries: Sequence[Any], runs: int
+    ) -> list[tuple[Sequence[Instruction], str, float]]:
+        """Kernels and calls of Python: their instructions, text, and median of times in seconds."""
+        times: list[list[float]] = [[] for _ in self.steps]
+        for _ in range(runs):
+            arena = Arena(self.slots, self.offsets, self.size, self.work)
+            before = silence()
+            try:
+                self._run(arena, entries, [None] * len(self.program.results), times)
+            finally:
+                restore(before)
+        instructions = self.program.instructions
+        found: list[tuple[Sequence[Instruction], str, float]] = []
+        for n, (step, measured) in enumerate(zip(self.steps, times)):
+            if isinstance(step, Kernel):
+                numbers = sorted({s.number for s in step.statements if s.number >= 0})
+                whole = [instructions[k] for k in numbers]
+                found.append((whole, self.printer.call(n), median(measured)))
+            else:
+                found.append(([step], step.op.name, median(measured)))
+        return found
 
     # Calls of Python
 

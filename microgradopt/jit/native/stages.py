@@ -53,12 +53,14 @@ def planned(kernel: Kernel, outside: set[Buffer]) -> Plan:
     inner = {b for b in kernel.written() if b not in outside and b.role == "temporary"}
     crossing = {b for b in inner if len(set(_stages_touching(stages, b))) > 1}
     crossing |= {s.out.buffer for s in statements if s.kind not in IN_REGISTERS} & inner
-    local = {b: kernel.reading.strides[b] for b in crossing if b in kernel.reading.strides}
+    touched = [b for s in statements for b in (*s.reads(), s.out.buffer, *s.extras)]
+    buffers = list(dict.fromkeys(touched))  # in an order that is the same in every process
+    strides = kernel.reading.strides
+    local = {b: strides[b] for b in buffers if b in crossing and b in strides}
     wide = {b for b in kernel.reading.strides if len(set(_stages_touching(stages, b))) > 1}
     tile = _tile(rows, sum(b.nbytes for b in wide))
     kept = inner - crossing
-    touched = [b for s in statements for b in (*s.reads(), s.out.buffer, *s.extras)]
-    parameters = [b for b in dict.fromkeys(touched) if b not in local and b not in kept]
+    parameters = [b for b in buffers if b not in local and b not in kept]
     return Plan(rows, tile, stages, parameters, local, kept)
 
 

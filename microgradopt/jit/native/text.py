@@ -159,8 +159,6 @@ def _name(b: Buffer, s: Statement, taken: set[str]) -> str:
     """A name for a buffer that is new."""
     made = s.op.removeprefix("libm.") if b is s.out.buffer else b.role
     stem = re.sub(r"\W", "_", b.name) or made
-    if not stem.isidentifier():
-        stem = f"_{stem}"
     if b.name and stem not in taken:
         return stem
     n = 0

@@ -49,16 +49,19 @@ def loop_of(ufunc: np.ufunc, dtypes: tuple[DType, ...]) -> tuple[int, int] | Non
 def matmul_loop(dtype: DType) -> tuple[int, int] | None:
     """The addresses of matmul's loop and of its data: NumPy's own way to BLAS."""
     found = _entry(np.matmul, (dtype,) * 3)
-    if found is None:
-        return None
+    return found if found and _multiplies(dtype, *found) else None
+
+
+def _multiplies(dtype: DType, function: int, data: int) -> bool:
+    """Whether matmul's loop, called directly, multiplies matrices."""
     x, y, out = (np.arange(1.0, 7.0).reshape(s).astype(dtype) for s in ((2, 3), (3, 2), (6,)))
     pointers = (ctypes.c_void_p * 3)(x.ctypes.data, y.ctypes.data, out.ctypes.data)
     sizes = (ctypes.c_ssize_t * 4)(1, 2, 3, 2)
     strides = (ctypes.c_ssize_t * 9)(
         0, 0, 0, *x.strides, *y.strides, 2 * out.itemsize, out.itemsize
     )
-    LOOP(found[0])(pointers, sizes, strides, found[1])
-    return found if out[:4].tolist() == (x @ y).ravel().tolist() else None
+    LOOP(function)(pointers, sizes, strides, data)
+    return bool(out[:4].tolist() == (x @ y).ravel().tolist())
 
 
 def _entry(ufunc: np.ufunc, dtypes: tuple[DType, ...]) -> tuple[int, int] | None:

@@ -139,7 +139,8 @@ class _Facts:
         mask = np.zeros(len(self.tape), bool)
         for name, holds in rules.items():
             mask |= (self.tape.op == number_of(self.tape, name)) & holds
-        return mask & (self.tape.truths[x] == self.tape.truths[self.tape.base :])
+        mask &= self.tape.truths[x] == self.tape.truths[self.tape.base :]
+        return mask
 
 
 def number_of(tape: Tape, name: str) -> int:
