@@ -274,10 +274,44 @@ def test_an_attribute_that_does_not_exist_is_missing_as_ever():
         assert not hasattr(x, "nothing_like_this")
         return x.nothing_like_this
 
-    with pytest.raises(
-        AttributeError, match="has no attribute 'nothing_like_this'"
-    ):
+    with pytest.raises(AttributeError, match="has no attribute 'nothing_like_this'"):
         jit(f)(VECTOR)
+
+
+def test_numpy_functions_of_arrays_and_nodes_give_nodes():
+    def make():
+        w = Tensor(VECTOR)
+
+        def f(x, v):
+            y = mg.sum(np.add(v, w) * np.stack([v, w])[1])
+            w.grad = None
+            y.backward()
+            return y, divmod(2.0, v), mg.trim_zeros(np.array([0.0, 1.0])) * v[:1]
+
+        return World(f, CALLS, w)
+
+    agree(make)
+
+
+def test_a_result_is_broadcast_into_what_it_is_written_to():
+    def f(x, v):
+        y = x * 1.0
+        return np.add(v, 1.0, out=y)
+
+    agree(lambda: World(f, CALLS))
+
+
+def test_calls_that_return_something_else_by_chance():
+    turn = iter(range(100))
+
+    def f(x, v):
+        return (x * 2.0, v) if next(turn) % 2 else (x * 2.0,)
+
+    jitted = jit(f)
+    jitted(*CALLS[0])
+    jitted(*CALLS[1])
+    with pytest.raises(TraceError, match=r"now this and now that"):
+        jitted(*CALLS[2])
 
 
 def test_a_stand_in_of_another_call_is_refused():
