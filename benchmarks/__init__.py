@@ -6,13 +6,15 @@ the process on one core. Which kernels a BLAS takes for this processor is left t
 """
 
 import os
+import sys
 
-os.environ.update(
-    OMP_NUM_THREADS="1",
-    OPENBLAS_NUM_THREADS="1",
-    MKL_NUM_THREADS="1",
-    VECLIB_MAXIMUM_THREADS="1",
-    XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
-    JAX_PLATFORMS="cpu",
-)
-os.environ.pop("OPENBLAS_CORETYPE", None)
+if "numpy" not in sys.modules:  # else they would only reach processes started from here
+    os.environ.update(
+        OMP_NUM_THREADS="1",
+        OPENBLAS_NUM_THREADS="1",
+        MKL_NUM_THREADS="1",
+        VECLIB_MAXIMUM_THREADS="1",
+        XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+        JAX_PLATFORMS="cpu",
+    )
+    os.environ.pop("OPENBLAS_CORETYPE", None)

@@ -19,7 +19,7 @@ LINES_SHOWN = 24
 COMPILERS: dict[str, Callable[[Callable], Callable]] = {
     "as written": lambda step: step,
     "compiled to NumPy": lambda step: mg.jit(step, backend="numpy"),
-    "compiled": mg.jit,  # by numba, where it is installed
+    "compiled": mg.jit,  # to machine code, where llvmlite is installed
 }
 
 

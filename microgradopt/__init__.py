@@ -43,7 +43,7 @@ _ON_REQUEST = {
     "check": "check",
     "datasets": "datasets",
     "draw": "drawing",
-    "jit": "jit",
+    "jit": "compiler.function",
     "nn": "nn",
     "optim": "optim",
     "load": "state",

@@ -20,7 +20,7 @@ FLOORS = {
     "files": 0,
     "randomness": 0,
     "engine": 1,
-    "jit": 2,
+    "compiler": 2,
     "state": 2,
     "nn": 3,
     "optim": 3,
@@ -39,6 +39,10 @@ INSIDE = {  # within a folder: a file imports only files that come before it
         "quiet", "modes", "lines", "graph", "copying", "rules", "ops", "reductions", "composites",
         "activations", "padding", "norms", "linalg", "interop", "structure", "sweeps", "value",
         "tensor", "derive", "packing", "custom", "debug", "__init__",
+    ],
+    "compiler": [
+        "program", "wiring", "report", "layout", "tracing", "passes", "ties", "printed", "native",
+        "tape", "backends", "replay", "function", "__init__",
     ],
     "nn": [
         "arguments", "batches", "states", "summary", "module", "init", "weights", "activations",

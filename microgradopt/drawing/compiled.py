@@ -10,6 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from microgradopt.compiler.program import (
+    Check,
+    Guard,
+    Host,
+    Instruction,
+    Program,
+    Var,
+    substituted,
+    variables,
+)
+from microgradopt.compiler.wiring import Tie, WiredProgram
 from microgradopt.drawing.scene import (
     NAME_SHOWN,
     Arrow,
@@ -26,17 +37,6 @@ from microgradopt.drawing.text import clean, parameter, parameters, shape_of, sh
 from microgradopt.engine.graph import Primitive
 from microgradopt.engine.lines import NOWHERE
 from microgradopt.errors import UsageError
-from microgradopt.jit.program import (
-    Check,
-    Guard,
-    Host,
-    Instruction,
-    Program,
-    Var,
-    substituted,
-    variables,
-)
-from microgradopt.jit.wiring import Tie, WiredProgram
 
 SYMBOLS = {"add.reduce": "Σ", "multiply.reduce": "Π", "pow": "xʸ", "check_finite": "finite?"}
 KINDS: dict[str, Kind] = {

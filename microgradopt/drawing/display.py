@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, final
 
+from microgradopt.compiler.program import Program
 from microgradopt.drawing.compiled import build_program_scene
 from microgradopt.drawing.dot import to_dot
 from microgradopt.drawing.mermaid import to_mermaid
@@ -12,7 +13,6 @@ from microgradopt.drawing.renderers import RENDERERS, Engine, render_html, rende
 from microgradopt.drawing.scene import Direction, Options, Scene, build_scene
 from microgradopt.errors import DTypeError, UsageError
 from microgradopt.files import write_atomically
-from microgradopt.jit.program import Program
 
 BOXES_INLINE = 3000  # a notebook that shows more boxes than these becomes slow
 

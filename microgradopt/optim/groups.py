@@ -66,7 +66,9 @@ class Group:
         if "lr" not in self.options:
             return
         if callable(self.options["lr"]):
-            self.transform = made({**self.settings(), "lr": lambda step: at(self.options["lr"], step)})
+            self.transform = made(
+                {**self.settings(), "lr": lambda step: at(self.options["lr"], step)}
+            )
         else:
             self.transform = made({**self.settings(), "lr": Known(tracer.read(self, "rate"))})
 

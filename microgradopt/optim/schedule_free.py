@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.errors import UsageError
 from microgradopt.atomic import made_whole
+from microgradopt.errors import UsageError
 from microgradopt.optim.optimizer import Optimizer, given
 from microgradopt.optim.options import Exclusion
 from microgradopt.optim.rmsprop import scale_by_rms

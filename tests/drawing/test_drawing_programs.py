@@ -8,13 +8,13 @@ import pytest
 
 import microgradopt as mg
 from microgradopt import Tensor, Value, draw, nn, optim
+from microgradopt.compiler.program import Call, Guard, Host, Instruction, Program, Var
 from microgradopt.drawing.layout import BOX_GAP, empty_bands, layered
 from microgradopt.drawing.look import box_size
 from microgradopt.drawing.mermaid import to_mermaid
 from microgradopt.engine.ops.elementwise import add, multiply
 from microgradopt.engine.rules import reshape_to
 from microgradopt.errors import DTypeError, UsageError
-from microgradopt.jit.program import Call, Guard, Host, Instruction, Program, Var
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
 

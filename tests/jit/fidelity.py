@@ -10,9 +10,9 @@ import numpy as np
 from programs import same
 
 import microgradopt as mg
+from microgradopt.compiler.function import Jitted
 from microgradopt.engine.graph import Node
 from microgradopt.errors import TraceError
-from microgradopt.jit.function import Jitted
 
 jit = partial(mg.jit, backend="numpy")  # whose bits are those of eager
 CALLS = 4  # the first two are traced, the others replayed

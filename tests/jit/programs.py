@@ -8,12 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from microgradopt.engine.graph import Primitive
-from microgradopt.engine.lines import NOWHERE, Line
-from microgradopt.engine.ops.shapes import index_row, transpose_row
-from microgradopt.engine.quiet import quietly
-from microgradopt.engine.rules import add_up, as_dtype, broadcast_to, chain, passing, reshape_to
-from microgradopt.jit.program import (
+from microgradopt.compiler.program import (
     Call,
     Check,
     Guard,
@@ -23,7 +18,12 @@ from microgradopt.jit.program import (
     Var,
     substituted,
 )
-from microgradopt.jit.standin import ITEM, PUT
+from microgradopt.compiler.tracing.standin import ITEM, PUT
+from microgradopt.engine.graph import Primitive
+from microgradopt.engine.lines import NOWHERE, Line
+from microgradopt.engine.ops.shapes import index_row, transpose_row
+from microgradopt.engine.quiet import quietly
+from microgradopt.engine.rules import add_up, as_dtype, broadcast_to, chain, passing, reshape_to
 
 ROWS = Primitive.table
 UNARY = (

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from programs import Builder
 
+from microgradopt.compiler.program import Check, Guard, Host, Program, Var
 from microgradopt.engine.graph import Primitive
-from microgradopt.jit.program import Check, Guard, Host, Program, Var
 
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 3.0, 1e300, -1e300, 1e-310, np.inf, -np.inf, np.nan)
 UNARY = (

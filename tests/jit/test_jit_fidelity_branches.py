@@ -8,9 +8,9 @@ from fidelity import World, agree, jit
 
 import microgradopt as mg
 from microgradopt import Tensor, Value, optim
+from microgradopt.compiler import function as jit_function
 from microgradopt.engine.rules import data_of
 from microgradopt.errors import TraceError
-from microgradopt.jit import function as jit_function
 
 RNG = np.random.default_rng(0)
 VECTOR = RNG.normal(size=5)

@@ -12,10 +12,10 @@ from fidelity import World, agree, difference, jit, seen
 
 import microgradopt as mg
 from microgradopt import Tensor, Value, nn, optim
+from microgradopt.compiler import replay
 from microgradopt.engine import modes
 from microgradopt.engine.graph import Node
 from microgradopt.errors import LinAlgError, NonFiniteError, ShapeError
-from microgradopt.jit import replay
 
 VECTOR = np.array([0.5, -1.5, 2.0])
 

@@ -96,7 +96,7 @@ def test_what_a_call_returned_is_not_written_by_later_calls():
 
 
 def test_arrays_of_parameters_that_somebody_holds_are_not_written():
-    net, optimizer, step = training()
+    net, _, step = training()
     weight = net.parameters()[0]
     held = []
     for _ in range(6):
@@ -156,9 +156,10 @@ def test_a_result_is_a_constant():
 
 def test_a_function_that_never_settles_is_given_up():
     jitted = mg.jit(lambda x, n: x * n)
-    with pytest.raises(TraceError, match="64 times in a row.*arguments that are not floats"):
-        for n in range(100):
-            jitted(X, n)
+    for n in range(64):
+        jitted(X, n)
+    with pytest.raises(TraceError, match=r"64 times in a row.*arguments that are not floats"):
+        jitted(X, 64)
     assert jitted(2.0, 3) == 6.0
 
     def always_elsewhere(x, y):
@@ -167,9 +168,10 @@ def test_a_function_that_never_settles_is_given_up():
         return y
 
     jitted = mg.jit(always_elsewhere)
+    for i in range(64):
+        assert jitted(float(i), 0.0) == float(i)
     with pytest.raises(TraceError, match="comparisons of traced numbers"):
-        for i in range(100):
-            assert jitted(float(i), 0.0) == float(i)
+        jitted(64.0, 0.0)
 
 
 def test_recordings_that_were_not_used_for_long_are_forgotten():
@@ -186,7 +188,7 @@ def test_recordings_that_were_not_used_for_long_are_forgotten():
 
 
 def test_bad_use_is_refused():
-    with pytest.raises(UsageError, match="backend must be one of numpy, numba, got 'cuda'"):
+    with pytest.raises(UsageError, match="backend must be one of numpy, llvm, got 'cuda'"):
         mg.jit(squares, backend="cuda")
     with pytest.raises(UsageError, match="jit takes a function, got float"):
         mg.jit(2.0)

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from programs import Builder
 
+from microgradopt.compiler.native import compiler
+from microgradopt.compiler.native.runner import compile_native
 from microgradopt.errors import MissingExtraError
-from microgradopt.jit.native import compiler
-from microgradopt.jit.native.runner import compile_native
 
 SCRIPT = """
 import sys
 sys.path.insert(0, {folder!r})
 from test_jit_native_cache import softmax
-from microgradopt.jit.native import compiler
+from microgradopt.compiler.native import compiler
 if {cached}:
     compiler.Machine.compiled = None
 assert softmax() == {expected!r}
@@ -93,3 +93,41 @@ def test_without_llvm(monkeypatch):
     monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
     with pytest.raises(MissingExtraError, match=r"microgradopt\[jit\]"):
         compiler.binding()
+
+
+TRAINING = """
+import numpy as np, microgradopt as mg
+from microgradopt import nn, optim
+net = nn.Sequential(nn.Linear(3, 40, rng=0), nn.LayerNorm(40), mg.tanh, nn.Linear(40, 4, rng=0))
+opt = optim.AdamW(net.parameters())
+@mg.jit(backend="llvm")
+def step(x, y):
+    opt.zero_grad()
+    loss = nn.cross_entropy(net(x), y)
+    loss.backward()
+    opt.step()
+    return loss
+for _ in range(3):
+    step(np.ones((50, 3)), np.arange(50) % 4)
+"""
+
+
+def test_every_process_gives_the_same_text_to_the_compiler(folder):
+    found = []
+    for seed in ("0", "1"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        environment["MICROGRADOPT_CACHE_DIR"] = str(folder / seed)
+        subprocess.run([sys.executable, "-c", TRAINING], check=True, env=environment)
+        found.append({path.name for path in (folder / seed).iterdir()})
+    assert found[0]
+    assert found[0] == found[1]
+
+
+def test_without_a_home_nothing_is_kept(monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("MICROGRADOPT_CACHE_DIR", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert compiler.cache_folder() is None
+    assert softmax()

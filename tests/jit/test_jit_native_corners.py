@@ -7,12 +7,13 @@ import pytest
 from programs import Builder
 from test_jit_native_programs import exactly, ran
 
+from microgradopt.compiler.native import ufuncs
+from microgradopt.compiler.native.expand import Term, expanded
+from microgradopt.compiler.native.runner import compile_native
+from microgradopt.compiler.program import Call, Check, Host
+from microgradopt.compiler.tracing.standin import ASTYPE, ITEM
 from microgradopt.engine.ops.shapes import index_row, scatter_row
-from microgradopt.jit.native import ufuncs
-from microgradopt.jit.native.expand import Term, expanded
-from microgradopt.jit.native.runner import compile_native
-from microgradopt.jit.program import Call, Check, Host
-from microgradopt.jit.standin import ASTYPE, ITEM
+from microgradopt.engine.quiet import quietly
 
 DOUBLE = np.dtype(float)
 
@@ -69,7 +70,7 @@ def test_a_numpy_with_other_structs(monkeypatch):
 
 
 def test_without_the_loop_of_matmul_python_multiplies(monkeypatch):
-    from microgradopt.jit.native import summing
+    from microgradopt.compiler.native import summing
 
     monkeypatch.setattr(summing, "matmul_loop", lambda dtype: None)
     b = Builder(np.ones((20, 30)), np.ones((30, 20)))
@@ -94,6 +95,30 @@ def test_more_that_only_python_does():
         np.testing.assert_equal(f, e)
     after = b("add", b(Host("number", lambda o: o["x"].sum()), found[-1]), real)
     assert ran(b, after, calls=len(runner.calls) + 1)
+
+
+@quietly
+def test_what_has_no_native_form_is_pythons():
+    x = np.arange(6.0).reshape(2, 3)
+    b = Builder(x, np.arange(3))
+    real, index = b.entries
+    number = b(Host("complex", lambda: 2.0 + 1.0j))
+    exactly(
+        b, b(np.matmul, real, index, casting="safe"),
+        b(x.dot, index), b(np.sum, real, where=np.array([True, False, True])),
+        b(np.asarray, index, np.dtype(np.float16)), b(np.mean, index),
+        b(np.dot, real, np.ones((2, 3, 4))),
+        b(np.add, number, 1.0), calls=8,
+    )  # fmt: skip
+    b = Builder(np.arange(3))
+    (index,) = b.entries
+    exactly(b, b(np.asarray, index, DOUBLE), b(np.array, index, dtype=np.dtype(np.int8)))
+
+
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.1.0", reason="has no copy=")
+def test_a_reshape_that_copies_is_pythons():
+    b = Builder(np.arange(6.0).reshape(2, 3))
+    exactly(b, b(np.reshape, b.entries[0], (3, 2), copy=True), calls=1)
 
 
 def test_constants_of_all_kinds():

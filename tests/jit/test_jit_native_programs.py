@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from programs import Builder, programs, random_program, same
 
+from microgradopt.compiler.native.runner import compile_native
+from microgradopt.compiler.program import Call, Program, Var
+from microgradopt.compiler.tracing.standin import ASTYPE, FLOAT, ITEM, POWER, PUT
 from microgradopt.engine.graph import Primitive
 from microgradopt.engine.ops.shapes import concatenate_row, index_row, scatter_row, stack_row
 from microgradopt.engine.rules import Elementwise, Plain, as_dtype, as_value, passing
-from microgradopt.jit.native.runner import compile_native
-from microgradopt.jit.program import Call, Program, Var
-from microgradopt.jit.standin import ASTYPE, FLOAT, ITEM, POWER, PUT
 
 ENTRYWISE = [
     r

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from programs import Builder
 
+from microgradopt.compiler.native.runner import compile_native
+from microgradopt.compiler.program import Check, Guard, GuardError, Host
 from microgradopt.engine.quiet import quietly
-from microgradopt.jit.native.runner import compile_native
-from microgradopt.jit.program import Check, Guard, GuardError, Host
 
 
 def layouts(x):

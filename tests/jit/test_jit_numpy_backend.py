@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from programs import Builder, same
 
+from microgradopt.compiler.printed.backend import compile_numpy
+from microgradopt.compiler.program import Call, Check, Guard, GuardError, Host, Instruction
+from microgradopt.compiler.tracing.standin import ITEM
 from microgradopt.engine.ops.shapes import transpose_row
 from microgradopt.engine.rules import add_up, as_dtype, as_value, chain, passing, reshape_to
-from microgradopt.jit.numpy_backend import compile_numpy
-from microgradopt.jit.program import Call, Check, Guard, GuardError, Host, Instruction
-from microgradopt.jit.standin import ITEM
 
 RNG = np.random.default_rng(0)
 LONG = 200_000  # entries: more than two blocks of any dtype

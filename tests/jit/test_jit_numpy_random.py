@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings, strategies as st
 from programs import copied, programs, same
 
-from microgradopt.jit.numpy_backend import compile_numpy
-from microgradopt.jit.passes import standard
+from microgradopt.compiler.passes import standard
+from microgradopt.compiler.printed.backend import compile_numpy
 
 
 def agrees(program, entries, runner):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from programs import Builder
 
+from microgradopt.compiler.passes import standard
+from microgradopt.compiler.printed.backend import compile_numpy
+from microgradopt.compiler.program import Call, Host
+from microgradopt.compiler.report import duration, flops_of, report, size
 from microgradopt.engine.rules import add_up, reshape_to
-from microgradopt.jit.numpy_backend import compile_numpy
-from microgradopt.jit.passes import standard
-from microgradopt.jit.program import Call, Host
-from microgradopt.jit.report import duration, flops_of, report, size
 
 RNG = np.random.default_rng(0)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from programs import Builder, same
 
+from microgradopt.compiler import passes
+from microgradopt.compiler.program import Call, Check, Guard, Host
 from microgradopt.engine.ops.shapes import transpose_row
 from microgradopt.engine.rules import as_dtype, broadcast_to, reshape_to
-from microgradopt.jit import passes
-from microgradopt.jit.program import Call, Check, Guard, Host
 
 X = np.arange(12.0).reshape(3, 4)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from programs import programs, same
 
-from microgradopt.jit import passes
+from microgradopt.compiler import passes
 
 PASSES = [
     passes.without_dead_code,

@@ -5,9 +5,9 @@ import pytest
 
 import microgradopt as mg
 from microgradopt import optim
+from microgradopt.compiler.tracing.scalars import Block, ScalarProgram
 from microgradopt.datasets import moons
 from microgradopt.errors import TraceError
-from microgradopt.jit.scalars import Block, ScalarProgram
 from microgradopt.nn import scalar
 
 POINTS, CLASSES = moons(12, noise=0.1, rng=0)
@@ -48,7 +48,7 @@ def with_momentum(parameters):
     return optim.SGD(parameters, lr=0.1, momentum=0.9).step
 
 
-@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("backend", ["llvm", "numpy"])
 @pytest.mark.parametrize("update", [by_hand, with_momentum])
 @pytest.mark.parametrize("activation", [mg.Value.relu, mg.tanh, mg.silu])
 def test_training_is_the_same_to_the_bit(update, backend, activation):
@@ -93,7 +93,7 @@ def long_formula(leaves):
     return total
 
 
-@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("backend", ["llvm", "numpy"])
 def test_gradients_of_a_long_formula(backend):
     plain = gradient_of(long_formula, 3)
     jitted = mg.jit(plain, backend=backend)
@@ -118,7 +118,7 @@ def test_a_network_by_itself_stays_lists():
     assert program.interpret([0.2, 0.5])[0] == f(0.2, 0.5)
 
 
-@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("backend", ["llvm", "numpy"])
 @pytest.mark.parametrize("special", [0.0, -0.0, np.inf, -np.inf, np.nan, 1e308, 1.0])
 def test_special_numbers(backend, special):
     plain = gradient_of(long_formula, 2)

@@ -124,4 +124,6 @@ def test_a_counter_of_its_own_is_refused():
 
 
 def test_builtins_are_no_trouble():
-    assert settled(mg.jit(types.MethodType(lambda self, x: max(x, 2.0) + len(self), [1])), 1.0) == 3.0
+    assert (
+        settled(mg.jit(types.MethodType(lambda self, x: max(x, 2.0) + len(self), [1])), 1.0) == 3.0
+    )

@@ -9,7 +9,7 @@ from microgradopt.nn import scalar
 
 X = np.random.default_rng(1).normal(size=(24, 2)).tolist()
 SIGNS = [1.0 if x * y > 0.0 else -1.0 for x, y in X]
-both = pytest.mark.parametrize("backend", ["numba", "numpy"])
+both = pytest.mark.parametrize("backend", ["llvm", "numpy"])
 
 
 def demo(activation):

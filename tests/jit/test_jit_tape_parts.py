@@ -10,17 +10,17 @@ from programs import Builder, same
 from scalars import SPECIAL
 
 import microgradopt as mg
+from microgradopt.compiler.program import Check, Guard, GuardError, Host
+from microgradopt.compiler.tape import compile_tape, fits_tape
+from microgradopt.compiler.tape.arrays import encode
+from microgradopt.compiler.tape.kernels import KERNELS
+from microgradopt.compiler.tape.lanes import find_lanes
+from microgradopt.compiler.tape.order import uses_of
+from microgradopt.compiler.tape.simplify import simplified
 from microgradopt.engine.graph import Primitive
 from microgradopt.engine.rules import Elementwise, Plain
-from microgradopt.jit.program import Check, Guard, GuardError, Host
-from microgradopt.jit.tape import compile_tape, fits_tape
-from microgradopt.jit.tape.arrays import encode
-from microgradopt.jit.tape.kernels import KERNELS
-from microgradopt.jit.tape.lanes import find_lanes
-from microgradopt.jit.tape.order import uses_of
-from microgradopt.jit.tape.simplify import simplified
 
-both = pytest.mark.parametrize("native", [True, False], ids=["numba", "numpy"])
+both = pytest.mark.parametrize("native", [True, False], ids=["llvm", "numpy"])
 ROWS = [
     row
     for row in Primitive.table.values()

@@ -5,10 +5,10 @@ from hypothesis import given, settings, strategies as st
 from programs import same
 from scalars import laned_program, loose_program
 
-from microgradopt.jit.tape import compile_tape, fits_tape
+from microgradopt.compiler.tape import compile_tape, fits_tape
 
 SEEDS = st.integers(0, 2**32)
-both = pytest.mark.parametrize("native", [True, False], ids=["numba", "numpy"])
+both = pytest.mark.parametrize("native", [True, False], ids=["llvm", "numpy"])
 
 
 def agrees(case, native):

@@ -8,9 +8,9 @@ import pytest
 
 import microgradopt as mg
 from microgradopt import Tensor, Value, nn, optim
+from microgradopt.compiler.tracing.argument_names import argument_names
+from microgradopt.compiler.wiring import Tie
 from microgradopt.errors import UsageError
-from microgradopt.jit.argument_names import argument_names
-from microgradopt.jit.wiring import Tie
 
 
 @pytest.mark.parametrize(

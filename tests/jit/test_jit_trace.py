@@ -8,10 +8,10 @@ from fidelity import World, agree, jit
 
 import microgradopt as mg
 from microgradopt import Tensor, nn, optim
+from microgradopt.compiler.tracing.comparison import part_at_guard, refuse_difference, same_course
+from microgradopt.compiler.tracing.recording import record_call
 from microgradopt.engine.rules import as_value
 from microgradopt.errors import TraceError
-from microgradopt.jit.comparison import part_at_guard, refuse_difference, same_course
-from microgradopt.jit.recording import record_call
 
 MATRIX = np.random.default_rng(0).normal(size=(3, 4))
 VECTOR = MATRIX[0].copy()
