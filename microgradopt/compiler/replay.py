@@ -79,8 +79,8 @@ class Replay:
             results = self.runner(entries, into)
         except BaseException as error:
             for op, memory in zip(self.recording.hosts, memories):
-                if op.undo:
-                    op.undo(memory)
+                assert op.undo is not None
+                op.undo(memory)
             if isinstance(error, Exception):  # the call as it is written raises it in its place
                 raise GuardError from error
             raise

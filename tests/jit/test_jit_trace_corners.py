@@ -9,7 +9,8 @@ import microgradopt as mg
 from microgradopt import nn, optim
 from microgradopt.compiler.program import Call, Guard, Instruction, Program, Var
 from microgradopt.compiler.tracing.comparison import part_at_guard, same_course
-from microgradopt.compiler.tracing.trace import Entry, of_entries
+from microgradopt.compiler.tracing.exchange import _any_traced
+from microgradopt.compiler.tracing.trace import Entry, Tracer, of_entries
 from microgradopt.errors import TraceError
 
 X = np.array([[0.5, -1.0], [2.0, 0.25]])
@@ -49,7 +50,7 @@ def test_where_python_arithmetic_raises():
 
 
 def test_values_that_are_constants_inside():
-    agree(lambda x: (as_value(x) * mg.Value(3.0) + mg.Value(1.0)).data, (2.0,), (3.0,))
+    agree(lambda x: (as_value(x) * mg.Value(3.0) + mg.Value(1.0).exp()).data, (2.0,), (3.0,))
 
 
 def test_a_long_chain_of_a_rule_that_is_a_constant():
@@ -102,6 +103,26 @@ def test_a_refusal_after_a_schedule_was_asked():
         mg.jit(f)(X)
     np.testing.assert_array_equal(w.data, X)
     assert optimizer.steps == 0
+
+
+def test_networks_of_other_arguments_are_other_recordings():
+    turn = iter(range(10))
+
+    def either(x, y):
+        return long_chain(x, 600) if next(turn) % 2 else long_chain(y, 600)
+
+    jitted = mg.jit(either)
+    jitted(0.5, 1.0)
+    jitted(0.5, 1.0)
+    with pytest.raises(TraceError, match="now this and now that"):
+        jitted(0.5, 1.0)
+
+
+def test_stand_ins_are_found_in_structures():
+    x = Tracer().entry(1.0)
+    assert _any_traced([2.0, [x]])
+    assert _any_traced([{"a": slice(x)}])
+    assert not _any_traced([2.0, [2.0], X])
 
 
 def test_structures_of_entries():

@@ -230,7 +230,10 @@ def _loop_dtypes(function: Any, operands: Sequence[Any]) -> tuple[DType, ...]:
     if function is np.where:
         together = np.add.resolve_dtypes((*kinds[1:], None))[-1]
         return (TRUTH, together, together, together)
-    return tuple(function.resolve_dtypes((*kinds, None)))
+    try:
+        return tuple(function.resolve_dtypes((*kinds, None)))
+    except TypeError:  # what NumPy refuses, such as −True, Python may do
+        raise NotNative from None
 
 
 def _kind(x: Any) -> Any:

@@ -354,17 +354,18 @@ def _refuse_escaped(tracer: Tracer) -> None:
     if not any(ref() is not None for ref in tracer.made):
         return
     gc.collect()  # a cycle of the user's may hold it
-    alive = [x for ref in tracer.made if (x := ref()) is not None and x.var is not None]
-    kept = {tracer.var_of(x) for x in alive}
-    for i in tracer.program([], []).instructions if kept else ():
+    alive = [x for ref in tracer.made if (x := ref()) is not None]
+    if not alive:
+        return
+    kept = {tracer.var_of(x) for x in alive if x.var is not None}
+    for i in tracer.program([], []).instructions:
         if not kept.isdisjoint(i.outs):
             raise TraceError(
                 f"mg.jit: what the function makes with {i.op.name!r} is kept outside of it, in a "
                 "list, an attribute or a global, where no later call would put it; return it"
                 f"{quoted(i.line)}"
             )
-    if kept:
-        raise TraceError(
-            "mg.jit: an argument, or the data of a leaf, is kept outside of the function, in a "
-            "list, an attribute or a global, where no later call would put it; return it"
-        )
+    raise TraceError(
+        "mg.jit: an argument, or the data of a leaf, is kept outside of the function, in a list, "
+        "an attribute or a global, where no later call would put it; return it"
+    )
