@@ -60,10 +60,10 @@ def check_jit(case: Case, part: str, reference: str) -> None:
         if backend == "numpy":
             _expect_the_bits(found, true, f"{part}, jitted, call {number}", part == "reverse")
         elif number >= 2:
-            numbers = [np.nan_to_num(x) for x in (*found, *true)]
             rtol = NARROW if case.dtype == np.float32 else EXACT
-            half = len(found)
-            expect(near, numbers[:half], numbers[half:], f"{part}, native", rtol)
+            numbers = [[np.nan_to_num(x) for x in results] for results in (found, true)]
+            leaves = slice(1, None) if part == "reverse" else slice(None)  # the value comes first
+            expect(near, numbers[0][leaves], numbers[1][leaves], f"{part}, native", rtol)
 
 
 def _nudged(x: Any, by: float) -> Any:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from programs import Builder, programs, random_program, same
 
 from microgradopt.compiler.native.runner import compile_native
-from microgradopt.compiler.program import Call, Program, Var
+from microgradopt.compiler.program import Call, Instruction, Program, Var
 from microgradopt.compiler.tracing.standin import ASTYPE, FLOAT, ITEM, POWER, PUT
 from microgradopt.engine.graph import Primitive
 from microgradopt.engine.ops.shapes import concatenate_row, index_row, scatter_row, stack_row
@@ -89,6 +89,13 @@ def test_random_programs(drawn):
     runner = compile_native(program, {})
     for _ in range(2):
         close(runner(values, [None] * len(expected)), expected, 2e-4, 1e-5)
+
+
+def test_minus_a_truth_value():
+    x, y = Var(float), Var(int)
+    minus = Instruction(Primitive.table["negative"], (True,), {}, (y,))
+    program = Program([x], [minus], [y])
+    assert compile_native(program, {})([1.0], [None]) == program.interpret([1.0]) == [-1]
 
 
 LARGE = ((), (64, 50), (50,), (64, 1), (1, 50), (50, 64), (64, 64), (3, 40, 50), (3000, 3))

@@ -53,6 +53,19 @@ def test_values_that_are_constants_inside():
     agree(lambda x: (as_value(x) * mg.Value(3.0) + mg.Value(1.0).exp()).data, (2.0,), (3.0,))
 
 
+def test_values_and_whole_numbers():
+    agree(lambda x: (as_value(x) * 3 + 1 - 2).data, (2.0,), (3.0,))
+
+
+def test_what_a_cycle_holds_has_not_escaped():
+    def f(x):
+        ring = [mg.sum(x)]
+        ring.append(ring)
+        return ring[0] * 2.0
+
+    agree(f, (X,), (X + 1.0,))
+
+
 def test_a_long_chain_of_a_rule_that_is_a_constant():
     def f(x):
         v = y = as_value(x)
@@ -170,3 +183,21 @@ def test_the_same_course():
     assert not part_at_guard(program(call, x, y), program(call, 1.0, y), pairs)
     yes, no = (Program([x], [Instruction(Guard(b), (x,))], []) for b in (True, False))
     assert part_at_guard(yes, no, pairs)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.reshape(x, (1, 4), "F"),
+        lambda x: np.reshape(x, shape=(4,), order="F"),
+        lambda x: np.reshape(x, -1, copy=True),
+        lambda x: np.transpose(x),
+        lambda x: np.transpose(x, (1, 0)),
+        lambda x: np.transpose(x, axes=(1, 0)),
+    ],
+)
+@pytest.mark.parametrize("backend", ["llvm", "numpy"])
+def test_reshape_and_transpose_in_all_forms(f, backend):
+    jitted = mg.jit(f, backend=backend)
+    for i in range(4):
+        np.testing.assert_array_equal(jitted(X + i), f(X + i))

@@ -230,10 +230,22 @@ class StandIn:
             return self.tracer.concretely(function, args, options)
         if function in WRITING or options.get("out") is not None:
             raise TraceError(f"writes into an array with np.{function.__name__}")
-        if function in (np.reshape, np.transpose) and type(args[0]) is StandIn:
-            return getattr(args[0], function.__name__)(*args[1:], **options)
+        if function in AS_METHODS and args and type(args[0]) is StandIn:
+            return AS_METHODS[function](*args, **options)
         found = self.tracer.record(Call(function.__name__, function), args, options)
         return found if function in OF_FIXED_SHAPE else self.tracer.of_this_shape(found)
+
+
+def _reshape(x: StandIn, shape: Any, order: str = "C", copy: bool | None = None) -> Any:
+    found = x.reshape(shape, order=order)
+    return found.copy() if copy else found
+
+
+def _transpose(x: StandIn, axes: Any = None) -> Any:
+    return x.transpose() if axes is None else x.transpose(axes)
+
+
+AS_METHODS: dict[Any, Callable[..., Any]] = {np.reshape: _reshape, np.transpose: _transpose}
 
 
 def _in_a_message() -> bool:
