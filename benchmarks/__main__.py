@@ -16,7 +16,7 @@ LEGEND = (
     "a target is what that ratio, or ours itself, must reach"
 )
 PEERS = (
-    "numpy", "numba", "micrograd", "torch", "autograd", "mygrad", "jax", "optax",
+    "numpy", "llvmlite", "micrograd", "torch", "autograd", "mygrad", "jax", "optax",
     "casadi", "numexpr",
 )  # fmt: skip
 

@@ -159,20 +159,26 @@ class Instruction:
 
     def reads(self) -> Iterator[Var]:
         """The variables among its operands and params, repeated where they are read repeatedly."""
-        yield from variables((self.operands, self.params))
+        return variables((self.operands, self.params))
 
 
 def variables(tree: Any) -> Iterator[Var]:
     """The variables in a structure of tuples, lists, dicts and slices."""
-    if isinstance(tree, Var):
-        yield tree
-    elif isinstance(tree, (tuple, list)):
+    return (x for x in parts(tree) if type(x) is Var)
+
+
+def parts(tree: Any) -> Iterator[Any]:
+    """What is in a structure of tuples, lists, dicts and slices, in order."""
+    if isinstance(tree, (tuple, list)):
         for branch in tree:
-            yield from variables(branch)
+            yield from parts(branch)
     elif isinstance(tree, dict):
-        yield from variables(list(tree.values()))
+        for branch in tree.values():
+            yield from parts(branch)
     elif isinstance(tree, slice):
-        yield from variables((tree.start, tree.stop, tree.step))
+        yield from (tree.start, tree.stop, tree.step)
+    else:
+        yield tree
 
 
 def substituted(tree: Any, found: Callable[[Any], Any], kind: type = Var) -> Any:

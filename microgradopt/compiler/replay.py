@@ -15,7 +15,7 @@ from microgradopt.compiler.backends import compile_program
 from microgradopt.compiler.program import GuardError, Var
 from microgradopt.compiler.ties import name_ends
 from microgradopt.compiler.tracing.cells import LeafData, LeafGrad
-from microgradopt.compiler.tracing.recording import Recording, entries_of
+from microgradopt.compiler.tracing.recording import Recording
 from microgradopt.compiler.tracing.scalars import ScalarProgram
 from microgradopt.compiler.tracing.templates import Place, filler, picker
 from microgradopt.compiler.tracing.trace import Entry
@@ -36,11 +36,9 @@ class Replay:
     def __init__(self, recording: Recording, backend: str) -> None:
         self.recording = recording
         traced = recording.program
-        short = isinstance(traced, ScalarProgram)  # has its results as recorded, and no guards
-        if not short:
+        if not isinstance(traced, ScalarProgram):
             name_ends(traced, recording)
-        self.donated = _donated(recording)
-        self.stages, self.runner = compile_program(traced, backend, self.donated)
+        self.stages, self.runner = compile_program(traced, backend, _donated(recording))
         program = self.stages[-1][1]
         self.pick = [picker(form, _is_entry) for form in recording.forms]
         self.data, self.data_of = _written(recording, LeafData)
@@ -48,11 +46,12 @@ class Replay:
         taken = {id(cell) for kind in (LeafData, LeafGrad) for cell, _ in _single(recording, kind)}
         self.others = [(c, filler(x)) for c, x in recording.writes if id(c) not in taken]
         self.output = filler(recording.output)
+        results: list[Any]
         results = traced.given if isinstance(traced, ScalarProgram) else program.results
-        arrays = [i for i, x in enumerate(results) if _is_array(x)]
         self.spare: list[tuple[int, list[Array], int | None]] = [
-            (i, [], self.runner.in_place.get(i) if _nbytes(results[i]) >= LARGE else None)
-            for i in arrays
+            (i, [], self.runner.in_place.get(i) if x.nbytes >= LARGE else None)
+            for i, x in enumerate(results)
+            if _is_array(x)
         ]
         self.count = len(results)
 
@@ -149,10 +148,6 @@ def _is_array(x: Any) -> bool:
     return x.is_array if isinstance(x, Var) else isinstance(x, np.ndarray)
 
 
-def _nbytes(x: Any) -> int:
-    return int(x.nbytes)
-
-
 def _single(recording: Recording, kind: type) -> list[tuple[Any, Place]]:
     """The changed cells of a kind whose new content is one result."""
     return [(c, x) for c, x in recording.writes if isinstance(c, kind) and type(x) is Place]
@@ -168,36 +163,17 @@ def _written(recording: Recording, kind: type) -> tuple[list[Node], Callable[[An
 
 def _donated(recording: Recording) -> dict[int, int]:
     """Results by number, each with the entry whose array it replaces and nobody else needs."""
-    first = len(recording.program.entries) - sum(map(_count, recording.forms))
-    first -= len(recording.grads)
-    of_grad = {node: first + i for i, node in enumerate(recording.grads)}
-    first -= len(recording.data)
-    of_data = {node: first + i for i, node in enumerate(recording.data)}
-    entry = first + len(recording.data) + len(recording.grads)
-    of_attribute, lengths = {}, {}
-    for attribute, form in zip(recording.attributes, recording.forms):
-        of_attribute[id(attribute)], lengths[id(attribute)] = entry, _count(form)
-        entry += _count(form)
+    donors: dict[Any, list[int]] = {}
+    for number, (place, _) in enumerate(recording.places()):
+        donors.setdefault(place[:-1], []).append(number)
     pairs: list[tuple[int, int]] = []
-    donors: list[int]
     for cell, content in recording.writes:
-        places = list(_places(content))
-        if isinstance(cell, LeafData):
-            donors = [of_data[cell.node]]
-        elif isinstance(cell, LeafGrad):
-            donors = [of_grad[cell.node]] if cell.node in of_grad else []
-        else:
-            start = of_attribute[id(cell)]
-            donors = list(range(start, start + lengths[id(cell)]))
-        if len(places) == len(donors):
-            pairs += zip(places, donors)
+        results, entries = list(_places(content)), donors.get(cell.key, [])
+        if len(results) == len(entries):
+            pairs += zip(results, entries)
     uses = Counter(i for _, content in recording.writes for i in _places(content))
     uses.update(_places(recording.output))
     return {i: donor for i, donor in pairs if uses[i] == 1}
-
-
-def _count(form: Any) -> int:
-    return len(entries_of(form))
 
 
 def _places(tree: Any) -> Iterator[int]:

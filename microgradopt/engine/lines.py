@@ -3,7 +3,7 @@
 import sys
 from linecache import getline
 from os.path import dirname
-from types import FrameType
+from types import CodeType
 from typing import TypeAlias
 
 import numpy as np
@@ -15,20 +15,15 @@ NOWHERE: Line = ("", 0, "")
 _OURS = dirname(dirname(__file__)), dirname(str(np.__file__))
 
 
-def is_ours(frame: FrameType) -> bool:
-    """Whether a frame runs code of this library or of NumPy."""
-    return frame.f_code.co_filename.startswith(_OURS)
-
-
-def is_ours_file(name: str) -> bool:
-    """Whether a file belongs to this library or to NumPy."""
-    return name.startswith(_OURS)
+def is_ours(code: CodeType) -> bool:
+    """Whether code is of this library or of NumPy."""
+    return code.co_filename.startswith(_OURS)
 
 
 def users_line() -> Line:
     """The innermost line outside this library and NumPy; failing that, the outermost."""
     frame = sys._getframe(1)
-    while frame.f_code.co_filename.startswith(_OURS) and frame.f_back is not None:
+    while is_ours(frame.f_code) and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
 
@@ -39,7 +34,7 @@ def line_of(error: BaseException) -> Line:
     trace = error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        if not code.co_filename.startswith(_OURS):
+        if not is_ours(code):
             found = code.co_filename, trace.tb_lineno, code.co_name
         trace = trace.tb_next
     return found

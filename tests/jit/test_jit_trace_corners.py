@@ -9,7 +9,7 @@ import microgradopt as mg
 from microgradopt import nn, optim
 from microgradopt.compiler.program import Call, Guard, Instruction, Program, Var
 from microgradopt.compiler.tracing.comparison import part_at_guard, same_course
-from microgradopt.compiler.tracing.exchange import _any_traced
+from microgradopt.compiler.tracing.exchange import _is_traced
 from microgradopt.compiler.tracing.trace import Entry, Tracer, of_entries
 from microgradopt.errors import TraceError
 
@@ -131,11 +131,19 @@ def test_networks_of_other_arguments_are_other_recordings():
         jitted(0.5, 1.0)
 
 
+@pytest.mark.parametrize("row", [mg.exp, mg.add, mg.sin])
+def test_scalars_of_another_call_are_refused(row):
+    mine, other = Tracer(), Tracer()
+    operands = [mine.entry(1.0), other.entry(2.0)]
+    with pytest.raises(TraceError, match="inside of another call"):
+        mine.record(row, operands[-1:] if row is not mg.add else operands)
+
+
 def test_stand_ins_are_found_in_structures():
     x = Tracer().entry(1.0)
-    assert _any_traced([2.0, [x]])
-    assert _any_traced([{"a": slice(x)}])
-    assert not _any_traced([2.0, [2.0], X])
+    assert _is_traced([2.0, [x]])
+    assert _is_traced([{"a": slice(x)}])
+    assert not _is_traced([2.0, [2.0], X])
 
 
 def test_structures_of_entries():

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from microgradopt.compiler.layout import ALIGNMENT
 from microgradopt.compiler.native.fuse import Kernel
 from microgradopt.compiler.native.loops import Buffer, Place
 from microgradopt.compiler.native.stages import Plan
 from microgradopt.compiler.program import Var
 from microgradopt.engine.graph import Array
 
-ALIGNMENT = 64  # bytes of a line of the cache, and of the longest vectors
 Lifetimes = dict[Buffer, tuple[int, int]]
 
 

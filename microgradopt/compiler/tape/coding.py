@@ -19,7 +19,7 @@ from microgradopt.compiler.tape.codes import (
 )
 from microgradopt.compiler.tape.fuse import Coded
 from microgradopt.compiler.tape.layout import Layout, is_shared
-from microgradopt.compiler.tape.order import Group, Singles, Sums, Unit
+from microgradopt.compiler.tape.order import Sums
 from microgradopt.compiler.tape.runner import Piece, Step
 from microgradopt.engine.graph import Array
 
@@ -38,14 +38,6 @@ class Coder(Layout):
         self._run = run
         self._table = table
         self._words: list[Array] = []
-
-    def write(self, unit: Unit) -> None:
-        if isinstance(unit, Singles):
-            self._singles(unit.members)
-        elif isinstance(unit, Group):
-            self._group(unit.members)
-        else:
-            self._sums(unit)
 
     def piece(self) -> Piece:
         code = np.concatenate([np.zeros(0, np.uint32), *self._words])
@@ -71,7 +63,7 @@ class Coder(Layout):
     def _emit(self, words: Sequence[int] | Array) -> None:
         self._words.append(np.asarray(words, np.uint32))
 
-    def _singles(self, members: Array) -> None:
+    def singles(self, members: Array) -> None:
         at = members - self.tape.base
         code = self._coded.code[at]
         count = ARITY[code]
@@ -89,7 +81,7 @@ class Coder(Layout):
         words[start[calls] + 5] = self._kernels[self.tape.op[at[calls]]]
         self._emit(words)
 
-    def _group(self, members: Array) -> None:
+    def group(self, members: Array) -> None:
         at = members - self.tape.base
         code = int(self._coded.code[at[0]])
         operands = [self.place[self._coded.args[at, i]] for i in range(ARITY[code])]
@@ -106,7 +98,7 @@ class Coder(Layout):
         self.place[members] = out + np.arange(len(members))
         self._emit([code + (SHARED if shared else VECTOR), len(members), out, *words])
 
-    def _sums(self, batch: Sums) -> None:
+    def sums(self, batch: Sums) -> None:
         starts = [self.row(self.place[s.terms]) for s in batch.sums]
         out = self.block(len(batch.sums))
         words = [VECTOR + CODE["sums"], len(batch.sums), len(batch.sums[0].terms), out]

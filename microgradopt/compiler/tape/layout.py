@@ -6,7 +6,7 @@ import numpy as np
 
 from microgradopt.compiler.tape.arrays import Tape
 from microgradopt.compiler.tape.codes import WIDE
-from microgradopt.compiler.tape.order import Unit
+from microgradopt.compiler.tape.order import Group, Singles, Sums, Unit
 from microgradopt.compiler.tape.runner import Piece
 from microgradopt.engine.graph import Array
 
@@ -29,6 +29,23 @@ class Layout:
 
     def write(self, unit: Unit) -> None:
         """Write down one unit, after those whose values it reads."""
+        if isinstance(unit, Singles):
+            self.singles(unit.members)
+        elif isinstance(unit, Group):
+            self.group(unit.members)
+        else:
+            self.sums(unit)
+
+    def singles(self, members: Array) -> None:
+        """Write down instructions one by one."""
+        raise NotImplementedError
+
+    def group(self, members: Array) -> None:
+        """Write down instructions of one kind as lanes."""
+        raise NotImplementedError
+
+    def sums(self, batch: Sums) -> None:
+        """Write down sums of the same length."""
         raise NotImplementedError
 
     def piece(self) -> Piece:

@@ -10,7 +10,7 @@ import numpy as np
 
 from microgradopt.compiler.tape.arrays import Tape
 from microgradopt.compiler.tape.layout import Layout, is_shared
-from microgradopt.compiler.tape.order import Group, Singles, Sums, Unit
+from microgradopt.compiler.tape.order import Sums
 from microgradopt.compiler.tape.runner import Piece, Step
 from microgradopt.engine.graph import Array, Primitive
 from microgradopt.engine.quiet import quietly
@@ -26,14 +26,6 @@ class Vectors(Layout):
         super().__init__(tape)
         self._recipes: list[Recipe] = []
         self._local = np.zeros_like(self.place)  # of a value, its number among those of a unit
-
-    def write(self, unit: Unit) -> None:
-        if isinstance(unit, Singles):
-            self._singles(unit.members)
-        elif isinstance(unit, Group):
-            self._group(unit.members)
-        else:
-            self._sums(unit)
 
     def piece(self) -> Piece:
         recipes, self._recipes = self._recipes, []
@@ -54,7 +46,7 @@ class Vectors(Layout):
         out = slice(row, row + len(places))
         self._recipes.append(lambda b: (_taken_from(b), (places,), b[out]))
 
-    def _group(self, members: Array) -> None:
+    def group(self, members: Array) -> None:
         n = len(members)
         op = int(self.tape.op[members[0] - self.tape.base])
         row, operands = self.tape.rows[op]
@@ -72,7 +64,7 @@ class Vectors(Layout):
         into = _writer(row)
         self._recipes.append(lambda b: (into, tuple(b[s] for s in slices), b[out]))
 
-    def _sums(self, batch: Sums) -> None:
+    def sums(self, batch: Sums) -> None:
         """Terms as rows and sums as columns: so NumPy adds in order."""
         places = np.array([[self.place[s.first], *self.place[s.terms]] for s in batch.sums]).T
         terms, count = places.shape
@@ -92,7 +84,7 @@ class Vectors(Layout):
 
         self._recipes += [taken, added]
 
-    def _singles(self, members: Array) -> None:
+    def singles(self, members: Array) -> None:
         """Instructions on Python's floats, as eagerly."""
         tape, local = self.tape, self._local
         start = self.size

@@ -15,6 +15,10 @@ from microgradopt.engine.graph import Node
 class Cell(Protocol):
     """One place of state; its content is a structure, of one number or array if nothing else."""
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells it from other cells."""
+
     def read(self) -> Any:
         """What is there now."""
 
@@ -28,6 +32,10 @@ class LeafData:
     def __init__(self, node: Node) -> None:
         self.node = node
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return "data", id(self.node)
+
     def read(self) -> Any:
         return self.node._raw
 
@@ -40,6 +48,10 @@ class LeafGrad:
 
     def __init__(self, node: Node) -> None:
         self.node = node
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return "grad", id(self.node)
 
     def read(self) -> Any:
         return self.node.grad
@@ -58,6 +70,10 @@ class Attribute:
     owner: Any
     name: str
     written: bool = True
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return id(self.owner), self.name
 
     def read(self) -> Any:
         return getattr(self.owner, self.name)

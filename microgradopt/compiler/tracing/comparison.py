@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.compiler.program import Check, Guard, Host, Instruction, Program, Var
+from microgradopt.compiler.program import Check, Guard, Host, Instruction, Program, Var, parts
 from microgradopt.compiler.tracing.scalars import Block, ScalarProgram, same_scalars
 from microgradopt.engine.lines import quoted
 from microgradopt.errors import TraceError
@@ -24,10 +24,12 @@ def refuse_difference(first: Program, second: Program) -> None:
     Raises:
         TraceError: naming the line.
     """
-    if isinstance(first, ScalarProgram) and isinstance(second, ScalarProgram):
-        same = first.scalars.constants == second.scalars.constants
-        if same:
-            return  # the objects that say where are not needed
+    if (
+        isinstance(first, ScalarProgram)
+        and isinstance(second, ScalarProgram)
+        and first.scalars.constants == second.scalars.constants
+    ):
+        return  # the objects that say where are not needed
     for a, b in zip(first.instructions, second.instructions):
         if isinstance(a.op, Block):
             refuse_difference(a.op.program, b.op.program)
@@ -146,15 +148,7 @@ def _aligned(x: Any, y: Any, pairs: dict[Var, Var]) -> bool:
 
 
 def _constants(tree: Any) -> list[Any]:
-    if type(tree) is Var:
-        return []
-    if type(tree) in (tuple, list):
-        return [x for branch in tree for x in _constants(branch)]
-    if type(tree) is dict:
-        return [x for branch in tree.values() for x in _constants(branch)]
-    if type(tree) is slice:
-        return _constants((tree.start, tree.stop, tree.step))
-    return [tree]
+    return [x for x in parts(tree) if type(x) is not Var]
 
 
 def _same(x: Any, y: Any) -> bool:

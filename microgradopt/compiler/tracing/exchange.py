@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 
 from microgradopt import randomness
-from microgradopt.compiler.program import (
-    Call,
-)
+from microgradopt.compiler.program import Call, parts
 from microgradopt.compiler.tracing.backward import traced_pullback
 from microgradopt.compiler.tracing.slots import GRAD, RAW
 from microgradopt.compiler.tracing.standin import StandIn
@@ -66,27 +64,7 @@ def _set_grad(node: Node, new: Any) -> None:
 
 def _is_traced(tree: Any) -> bool:
     """Whether a stand-in is in a structure of operands or params."""
-    kind = type(tree)
-    if kind is StandIn:
-        return True
-    if kind is float or kind is np.ndarray:
-        return False
-    if isinstance(tree, (tuple, list)):
-        return any(map(_is_traced, tree))
-    if isinstance(tree, dict):
-        return any(map(_is_traced, tree.values()))
-    return isinstance(tree, slice) and _is_traced((tree.start, tree.stop, tree.step))
-
-
-def _any_traced(args: Sequence[Any]) -> bool:
-    """The same of operands; most are no structures."""
-    for x in args:
-        kind = type(x)
-        if kind is StandIn:
-            return True
-        if kind is not float and _is_traced(x):
-            return True
-    return False
+    return any(type(x) is StandIn for x in parts(tree))
 
 
 _compute = Primitive.compute
@@ -94,7 +72,7 @@ _compute = Primitive.compute
 
 def _traced_compute(self: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     tracer = modes.tracer()
-    if tracer is None or not (_any_traced(args) or (params and _is_traced(params))):
+    if tracer is None or not (_is_traced(args) or _is_traced(params)):
         return _compute(self, args, params)
     if isinstance(self, Fused):
         return _unfolded(tracer, self.name, self.array, args, params)

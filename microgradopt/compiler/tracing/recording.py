@@ -118,14 +118,14 @@ class Recording:
                 )
 
     def places(self) -> Iterator[tuple[Any, Var]]:
-        """The entries, each with what tells which one it is."""
-        found: list[Any] = [("data", id(node)) for node in self.data]
-        found += [("grad", id(node)) for node in self.grads]
+        """The entries, each with what tells which one it is: a cell's key, and a number in it."""
+        found: list[Any] = [(*LeafData(node).key, 0) for node in self.data]
+        found += [(*LeafGrad(node).key, 0) for node in self.grads]
         for cell, form in zip(self.attributes, self.forms):
-            found += [(id(cell.owner), cell.name, i) for i in range(len(entries_of(form)))]
+            found += [(*cell.key, i) for i in range(len(entries_of(form)))]
         entries = self.program.entries
-        arguments = len(entries) - len(found)
-        yield from zip([*range(arguments), *found], entries, strict=True)
+        arguments = [("argument", i) for i in range(len(entries) - len(found))]
+        yield from zip(arguments + found, entries, strict=True)
 
     def _conditions_differ(self, other: Recording) -> bool:
         """Whether something that :meth:`holds` looks at was not the same in both calls."""

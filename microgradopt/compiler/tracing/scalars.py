@@ -203,9 +203,8 @@ def merged(
     if np.count_nonzero(first) < BLOCK:
         first[:] = False
     single = [(k, scalars.instruction(k)) for k in np.flatnonzero(~first).tolist()]
-    found = sorted(
-        [*others, *single], key=itemgetter(0)
-    )  # stable: others come before what was made after them
+    # Stable: others come before what was made after them.
+    found = sorted([*others, *single], key=itemgetter(0))
     return [*_block(scalars, first), *(instruction for _, instruction in found)]
 
 

@@ -253,7 +253,7 @@ def _in_a_message() -> bool:
     frame = sys._getframe(1)
     while frame.f_code.co_name in SHOWING and frame.f_back is not None:
         frame = frame.f_back
-    return is_ours(frame)
+    return is_ours(frame.f_code)
 
 
 def _put(x: Any, key: Any, value: Any) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from microgradopt.engine.lines import is_ours_file
+from microgradopt.engine.lines import is_ours
 
 STEADY = (ModuleType, FunctionType, BuiltinFunctionType, MethodType, type)  # hardly ever rebound
 PLAIN = (int, float, str, bytes, type(None))
@@ -69,7 +69,7 @@ class Surroundings:
                 yield x.__wrapped__
             for cell in x.__closure__ or ():
                 yield self._note_cell(cell)
-            if not is_ours_file(x.__code__.co_filename):
+            if not is_ours(x.__code__):
                 yield from self._note_globals(x)
         elif hasattr(x, "__dict__") and not isinstance(x, STEADY):
             attributes = vars(x)

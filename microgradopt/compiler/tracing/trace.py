@@ -23,6 +23,7 @@ from microgradopt.compiler.program import (
     Program,
     Var,
     substituted,
+    variables,
 )
 from microgradopt.compiler.tracing.cells import Attribute
 from microgradopt.compiler.tracing.scalars import (
@@ -76,9 +77,7 @@ class Tracer:
 
     def entry(self, value: Any, name: str | None = None, argument: bool = False) -> StandIn:
         """A stand-in for what a call is given or finds."""
-        made = StandIn(value, Var.like(value, name), self, argument)
-        self.made.append(weakref.ref(made))
-        return made
+        return self.stand_in(value, Var.like(value, name), argument)
 
     def record(self, op: Any, operands: Sequence[Any], params: dict[str, Any] = _NONE) -> Any:
         """Apply an operation, and write it down."""
@@ -126,9 +125,9 @@ class Tracer:
         raw: list[Any] = []
         codes: list[Code] = []
         for x in operands:
-            if type(x) is StandIn and type(x.value) is float and x.tracer is self:
+            if type(x) is StandIn and type(x.value) is float:
                 raw.append(x.value)
-                codes.append(x.var if type(x.var) is int else scalars.code_of(x.var))
+                codes.append(self.scalar_code(x))
             elif type(x) is float:
                 raw.append(x)
                 codes.append(scalars.constant(x))
@@ -140,17 +139,19 @@ class Tracer:
         b = codes[1] if len(codes) == 2 else NOTHING
         return self.stand_in(out, scalars.append(row, codes[0], b, self.line or users_line()))
 
-    def stand_in(self, value: Any, var: Any) -> StandIn:
+    def stand_in(self, value: Any, var: Any, argument: bool = False) -> StandIn:
         """A stand-in for a value whose variable or code is known."""
-        made = StandIn(value, var, self)
+        made = StandIn(value, var, self, argument)
         self.made.append(weakref.ref(made))
         return made
 
     def scalar_code(self, x: Any) -> Code:
         """The code of a scalar: of a stand-in, or of a constant."""
-        if type(x) is StandIn:
-            return x.var if type(x.var) is int else self.scalars.code_of(x.var)
-        return self.scalars.constant(x)
+        if type(x) is not StandIn:
+            return self.scalars.constant(x)
+        if x.tracer is not self:
+            self._refuse_use(x)
+        return x.var if type(x.var) is int else self.scalars.code_of(x.var)
 
     def var_of(self, x: StandIn) -> Var:
         """The variable that a stand-in stands for."""
@@ -180,10 +181,7 @@ class Tracer:
         return len(self.scalars.op), len(self.others)
 
     def _wrapped(self, value: Any) -> StandIn:
-        var = Var(float) if type(value) is float else Var.like(value)
-        made = StandIn(value, var, self)
-        self.made.append(weakref.ref(made))
-        return made
+        return self.stand_in(value, Var(float) if type(value) is float else Var.like(value))
 
     def _constant(self, x: Any) -> Any:
         """An operand as an instruction has it: variables for stand-ins, and arrays remembered."""
@@ -277,9 +275,7 @@ class Tracer:
         asked = order in ("C", "F") and isinstance(value, np.ndarray)
         if asked and not value.flags[f"{order}_CONTIGUOUS"]:
             return self.record(Call("copy", partial(_array, order=order)), (x,))  # type: ignore[no-any-return]
-        made = StandIn(value, x.var, self)
-        self.made.append(weakref.ref(made))
-        return made
+        return self.stand_in(value, x.var)
 
     def _link_views(self, op: Any, operands: Sequence[Any], params: Any, out: StandIn) -> None:
         for x in operands:
@@ -465,7 +461,7 @@ def _decides_shape(key: Any) -> bool:
     for x in parts:
         if type(x) is Var and (x.dtype == bool or x.kind is bool):
             return True
-        if type(x) is slice and Var in map(type, (x.start, x.stop, x.step)):
+        if type(x) is slice and any(variables(x)):
             return True
     return False
 

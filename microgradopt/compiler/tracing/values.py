@@ -30,7 +30,7 @@ def traced_operator(row: Any) -> Callable[..., Any]:
         if type(raw) is not StandIn or type(raw.value) is not float:
             return row(self, *others)
         x, mask, scalars = raw.value, self._bits, tracer.scalars
-        a = raw.var if type(raw.var) is int else tracer.scalar_code(raw)
+        a = tracer.scalar_code(raw)
         if not others:
             b, operands = NOTHING, (self, None)
             numbers: tuple[float, ...] = (x,)
@@ -46,7 +46,7 @@ def traced_operator(row: Any) -> Callable[..., Any]:
                     return row(self, other)
                 mask |= other._bits
                 y = raw.value
-                b = raw.var if type(raw.var) is int else tracer.scalar_code(raw)
+                b = tracer.scalar_code(raw)
             else:
                 return row(self, other)
             operands, numbers = (self, other), (x, y)
@@ -74,6 +74,6 @@ def traced_operator(row: Any) -> Callable[..., Any]:
 def _line() -> Line:
     """The user's line, if an operator stands in it; looking further up would take too long."""
     frame = sys._getframe(3)
-    if is_ours(frame):
+    if is_ours(frame.f_code):
         return NOWHERE
     return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
