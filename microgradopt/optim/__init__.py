@@ -41,29 +41,69 @@ from microgradopt.optim.wrappers import accumulate, ema, masked, partition
 
 if TYPE_CHECKING:
     from microgradopt.optim import presets, schedules
+    from microgradopt.optim.curvature import (
+        BFGS,
+        LBFGS,
+        ClosureOptimizer,
+        ConjugateGradient,
+        GaussNewton,
+        LevenbergMarquardt,
+        Newton,
+        NewtonCG,
+        TrustRegionNewtonCG,
+    )
+    from microgradopt.optim.kfac import KFAC
+    from microgradopt.optim.solvers import directions, globalisers
+    from microgradopt.optim.solvers.fit import Fit
+    from microgradopt.optim.solvers.minimize import least_squares, minimize
+    from microgradopt.optim.solvers.oracle import Objective, Residuals
+    from microgradopt.optim.solvers.result import REASONS, Result
 
 __all__ = [
-    "LAMB", "LARS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW",
-    "AdamWScheduleFree", "Adamax", "Lion", "Muon", "NAdam", "Nesterov", "Optimizer", "Prodigy",
-    "RAdam", "RMSprop", "Rprop", "SGDScheduleFree", "SignSGD", "Transform", "accumulate",
+    "BFGS", "KFAC", "LAMB", "LARS", "LBFGS", "REASONS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam",
+    "AdamW", "AdamWScheduleFree", "Adamax", "ClosureOptimizer", "ConjugateGradient", "Fit",
+    "GaussNewton", "LevenbergMarquardt", "Lion", "Muon", "NAdam", "Nesterov", "Newton", "NewtonCG",
+    "Objective", "Optimizer", "Prodigy", "RAdam", "RMSprop", "Residuals", "Result", "Rprop",
+    "SGDScheduleFree", "SignSGD", "Transform", "TrustRegionNewtonCG", "accumulate",
     "add_decayed_weights", "chain", "clip_by_global_norm", "clip_by_norm", "clip_by_rms",
-    "clip_by_value", "ema", "lookahead_momentum", "masked", "momentum", "orthogonalized",
-    "partition", "presets", "scale", "scale_by_adadelta", "scale_by_adagrad", "scale_by_adam",
-    "scale_by_adamax", "scale_by_factored_rms", "scale_by_learning_rate", "scale_by_lion",
-    "scale_by_muon", "scale_by_nadam", "scale_by_prodigy", "scale_by_radam",
-    "scale_by_relative_step", "scale_by_rms", "scale_by_rprop", "scale_by_sign",
-    "scale_by_trust_ratio", "schedule_free_average", "schedules", "stateless", "transform_of",
+    "clip_by_value", "directions", "ema", "globalisers", "least_squares", "lookahead_momentum",
+    "masked", "minimize", "momentum", "orthogonalized", "partition", "presets", "scale",
+    "scale_by_adadelta", "scale_by_adagrad", "scale_by_adam", "scale_by_adamax",
+    "scale_by_factored_rms", "scale_by_learning_rate", "scale_by_lion", "scale_by_muon",
+    "scale_by_nadam", "scale_by_prodigy", "scale_by_radam", "scale_by_relative_step",
+    "scale_by_rms", "scale_by_rprop", "scale_by_sign", "scale_by_trust_ratio",
+    "schedule_free_average", "schedules", "stateless", "transform_of",
 ]  # fmt: skip
 
 
-_ON_REQUEST = ("presets", "schedules")  # imported when first used: not every program needs them
+# Imported when first used: not every program needs them.
+_MODULES = {
+    "presets": "presets",
+    "schedules": "schedules",
+    "directions": "solvers.directions",
+    "globalisers": "solvers.globalisers",
+}
+_FROM = {
+    "curvature": (
+        "BFGS", "LBFGS", "ClosureOptimizer", "ConjugateGradient", "GaussNewton",
+        "LevenbergMarquardt", "Newton", "NewtonCG", "TrustRegionNewtonCG",
+    ),
+    "kfac": ("KFAC",),
+    "solvers.fit": ("Fit",),
+    "solvers.minimize": ("least_squares", "minimize"),
+    "solvers.oracle": ("Objective", "Residuals"),
+    "solvers.result": ("REASONS", "Result"),
+}  # fmt: skip
+_ON_REQUEST = {name: module for module, names in _FROM.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ON_REQUEST:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module(f"{__name__}.{name}")
+    if name in _MODULES:
+        return import_module(f"{__name__}.{_MODULES[name]}")
+    if name in _ON_REQUEST:
+        return getattr(import_module(f"{__name__}.{_ON_REQUEST[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_REQUEST})
+    return sorted({*globals(), *_MODULES, *_ON_REQUEST})

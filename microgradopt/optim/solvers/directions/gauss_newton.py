@@ -1,0 +1,150 @@
+"""Gauss–Newton: Newton's method on ½Σr² without the curvature of the residuals themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from microgradopt.engine.graph import Array
+from microgradopt.optim.solvers.bounds import Bounds
+from microgradopt.optim.solvers.directions.base import Direction
+from microgradopt.optim.solvers.linear import dogleg
+from microgradopt.optim.solvers.oracle import Residuals
+from microgradopt.optim.solvers.point import Point
+from microgradopt.optim.solvers.result import Stop
+
+SINGULAR = 1e-12  # a diagonal entry of R, for columns of length 1, from which on J lacks rank
+SHRINKS = 0.9  # what each step of the last ones is at most of that before
+LAST = 100  # of those steps
+NOISE = 1e-9  # by how much of f rounding may seem to raise it
+
+
+class GaussNewton(Direction):
+    """J·p ≈ −r by least squares, QR of J with columns of length 1.
+
+    Along a line a Jacobian without full rank is refused, as Gauss–Newton has no step there; within
+    a radius the shortest minimiser is taken; damped it is Levenberg's step (JᵀJ + λI)p = −Jᵀr.
+    Nocedal and Wright 2006, chapter 10.
+    """
+
+    oracle = Residuals
+    bounded = ("damped",)
+
+    def along(self, point: Point) -> Array:
+        p = _scaled_step(_finite(point), point.residuals)
+        if p is None:
+            raise Stop(
+                "singular",
+                f"the Jacobian of shape {point.jacobian.shape} does not have full column rank; "
+                "use method='lm'",
+            )
+        return p
+
+    def within(self, point: Point, radius: float) -> tuple[Array, float]:
+        J, r, g = _finite(point), point.residuals, point.gradient
+        newton = -np.linalg.lstsq(J, r, rcond=None)[0]
+        Jg = J @ g
+        p = dogleg(g, float(Jg @ Jg), newton, radius)
+        return p, expected_fall(J, g, p)
+
+    def damped(self, point: Point, bounds: Bounds | None) -> Damped:
+        J = _finite(point)
+        free = None if bounds is None else bounds.free(point.x, point.gradient)
+        return Damped(J, point.residuals, None if free is None or free.all() else free)
+
+    def finish(self, point: Point) -> Point:
+        """Undamped steps for as long as they shrink: each halves what the rounding of f hides."""
+        last = np.inf
+        for _ in range(LAST):
+            J = point.jacobian
+            p = _scaled_step(J, point.residuals) if np.isfinite(J).all() else None
+            if p is None or not (size := _weight(J, p)) < SHRINKS * last:
+                break
+            new = point.at(point.x + p)
+            if (new.x != point.x + p).any():  # it would have left the bounds
+                break
+            if not new.value <= point.value * (1.0 + NOISE):
+                break
+            point, last = new, size
+        return point
+
+
+def _finite(point: Point) -> Array:
+    if not np.isfinite(point.jacobian).all():
+        raise Stop("non-finite", "the Jacobian")
+    return point.jacobian
+
+
+def _weight(J: Array, p: Array) -> float:
+    """The largest change that one variable's step makes in the residuals."""
+    return float(np.abs(np.linalg.norm(J, axis=0) * p).max())
+
+
+def _scaled_step(J: Array, r: Array) -> Array | None:
+    """The least-squares solution of J·p = −r; None where J does not have full column rank."""
+    lengths = np.linalg.norm(J, axis=0)
+    if J.shape[0] < J.shape[1] or not (lengths > 0.0).all():
+        return None
+    Q, R = np.linalg.qr(J / lengths)
+    if np.abs(np.diag(R)).min() < SINGULAR:
+        return None
+    return -np.linalg.solve(R, Q.T @ r) / lengths  # type: ignore[no-any-return]
+
+
+def expected_fall(J: Array, g: Array, p: Array) -> float:
+    """By how much ½‖r‖² falls if r is straight."""
+    Jp = J @ p
+    return -float(g @ p) - 0.5 * float(Jp @ Jp)
+
+
+def _triangle(A: Array) -> Array:
+    """R of A = QR."""
+    R: Any = np.linalg.qr(A, mode="r")
+    return R  # type: ignore[no-any-return]
+
+
+class Damped:
+    """Levenberg's steps from one point, for any damping: (JᵀJ + λI)p = −Jᵀr by QR of [J; √λI].
+
+    J is reduced to a triangle once. Variables that are not ``free`` stay.
+    """
+
+    def __init__(self, J: Array, r: Array, free: Array | None) -> None:
+        self.free = free
+        self.J = J if free is None else J[:, free]
+        m, n = self.J.shape
+        top: Array = np.column_stack([self.J, r])
+        if m > n:
+            top = _triangle(top)[:n]
+        self._top = top[:, :n]
+        self._stacked = np.vstack([top, np.zeros((n, n + 1))])
+        self._diagonal = np.arange(len(top), len(top) + n), np.arange(n)
+        self.scale = float(np.einsum("ij,ij->j", self.J, self.J).max(initial=0.0))
+        self._R: Any = None
+
+    def step(self, damping: float) -> tuple[Array, float]:
+        """The step, and by how much ½‖r‖² should fall."""
+        n = self._top.shape[1]
+        self._stacked[self._diagonal] = damping**0.5
+        R = _triangle(self._stacked)
+        self._R = R[:n, :n]
+        p = -np.linalg.solve(self._R, R[:n, n])
+        Jp = self._top @ p
+        return self._whole(p), 0.5 * float(Jp @ Jp) + damping * float(p @ p)
+
+    def corrected(self, second: Array) -> Array:
+        """What the latest step lacks where r bends by ``second`` along it: the acceleration."""
+        R = self._R
+        return self._whole(-np.linalg.solve(R, np.linalg.solve(R.T, self.J.T @ second)))
+
+    def along(self, p: Array) -> Array:
+        """J·p."""
+        return self.J @ (p if self.free is None else p[self.free])
+
+    def _whole(self, p: Array) -> Array:
+        if self.free is None:
+            return p
+        whole = np.zeros(len(self.free))
+        whole[self.free] = p
+        return whole

@@ -1,0 +1,95 @@
+"""What a least-squares search returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from microgradopt.engine.graph import Array
+from microgradopt.engine.structure import leaves
+from microgradopt.errors import LinAlgError, UsageError
+from microgradopt.optim.solvers.oracle import Residuals
+from microgradopt.optim.solvers.point import Point
+from microgradopt.optim.solvers.result import Result
+from microgradopt.optim.solvers.variables import Variables
+
+RANK = 1e-14  # a diagonal entry of R, for columns of length 1, from which on J lacks rank
+
+
+@dataclass
+class Fit(Result):
+    """The best fit found, and how sure of its parameters the data make one.
+
+    Attributes:
+        fun: the residuals there, (m,).
+        cost: ½Σr².
+        jac: the Jacobian there, (m, n), columns in the order of x taken apart.
+        grad: the gradient of the cost, in the form of x.
+    """
+
+    cost: float
+    grad: Any
+    variables: Variables = field(repr=False)
+
+    @property
+    def deviation(self) -> float:
+        """The residuals' standard deviation √(Σr²/(m − n)).
+
+        Raises:
+            UsageError: without more residuals than parameters.
+        """
+        m, n = self.jac.shape
+        if m <= n:
+            raise UsageError(
+                f"{m} residuals say nothing about the spread of {n} parameters; give more data"
+            )
+        return float(np.sqrt(2.0 * self.cost / (m - n)))
+
+    @cached_property
+    def covariance(self) -> Array:
+        """The parameters' covariance Σr²/(m − n)·(JᵀJ)⁻¹, (n, n), by QR of J.
+
+        It holds where r is nearly straight around the fit, the errors are independent and equally
+        spread, and no bound is met.
+
+        Raises:
+            LinAlgError: if J does not have full column rank: some parameters cannot be told apart.
+        """
+        deviation = self.deviation
+        lengths = np.linalg.norm(self.jac, axis=0)
+        if not (lengths > 0.0).all():
+            i = int(np.argmin(lengths))
+            raise LinAlgError(
+                f"the residuals do not depend on parameter {i}: it has no standard error"
+            )
+        R = np.linalg.qr(self.jac / lengths, mode="r")
+        if np.abs(np.diag(R)).min() < RANK:
+            raise LinAlgError(
+                "the Jacobian does not have full column rank: the data cannot tell some parameters "
+                "apart, and their standard errors are infinite"
+            )
+        inverse = np.linalg.inv(R) * (deviation / lengths)[:, None]
+        return inverse @ inverse.T  # type: ignore[no-any-return]
+
+    @property
+    def standard_errors(self) -> Any:
+        """The square roots of the covariance's diagonal, in the form of x."""
+        return self.variables.structure(np.sqrt(np.diag(self.covariance)))
+
+
+def as_fit(result: Result, oracle: Residuals) -> Fit:
+    """The result of a search over residuals, with these and their Jacobian at its end."""
+    variables, oracle.last = oracle.variables, None  # what follows is not of the search
+    x = variables.join(leaves(result.x))
+    point = Point(oracle, x)
+    J = point.jacobian
+    known = {**vars(result), "fun": point.residuals, "jac": J}
+    return Fit(
+        **known,
+        cost=point.value,
+        grad=variables.structure(J.T @ point.residuals),
+        variables=variables,
+    )

@@ -1,0 +1,55 @@
+"""What a globaliser is: how far to go, so that a search gets somewhere from wherever it starts."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from microgradopt.engine.graph import Array
+from microgradopt.optim.solvers.directions.base import Direction
+from microgradopt.optim.solvers.point import Point
+from microgradopt.optim.solvers.result import Stop
+
+ROUNDING = 100.0 * float(np.finfo(float).eps)  # of f or x, below which changes mean nothing
+
+
+class Globaliser:
+    """The base of globalisers; ``memory`` names the attributes that change from step to step."""
+
+    memory: ClassVar[tuple[str, ...]] = ()
+    way: ClassVar[str] = "along"
+    """What it asks a direction for."""
+
+    def forget(self) -> None:
+        """Start anew."""
+
+    def advance(self, point: Point, direction: Direction) -> Point:
+        """The next point.
+
+        Raises:
+            Stop: if there is none.
+        """
+        raise NotImplementedError
+
+
+def nowhere(point: Point, step: Array, expected: float) -> Stop:
+    """Why no part of a step was good enough, where it should have lowered f by ``expected``."""
+    nothing = np.abs(step).max() <= ROUNDING * np.abs(point.x).max()
+    if nothing or expected <= ROUNDING * abs(point.value):
+        return Stop("precision")
+    return Stop("no descent", f"f should have fallen by {expected:.3g} and did not")
+
+
+def descends(point: Point, p: Array) -> float:
+    """The slope along p.
+
+    Raises:
+        Stop: if it is not one of descent.
+    """
+    slope = float(point.gradient @ p)
+    if not np.isfinite(slope):
+        raise Stop("non-finite", "the gradient")
+    if slope >= 0.0:
+        raise Stop("no descent", f"the slope along the direction is {slope:.3g}")
+    return slope

@@ -1,0 +1,205 @@
+"""Solvers as optimizers: ``step(closure)`` moves parameters by one step of a direction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from microgradopt.atomic import made_whole
+from microgradopt.engine import modes
+from microgradopt.engine.graph import Node, copy_raw
+from microgradopt.engine.quiet import quietly
+from microgradopt.engine.structure import map_structure
+from microgradopt.errors import LinAlgError, NonFiniteError, TraceError, UsageError
+from microgradopt.optim.options import by_name
+from microgradopt.optim.saving import check_state
+from microgradopt.optim.solvers.methods import Pair
+from microgradopt.optim.solvers.oracle import Residuals
+from microgradopt.optim.solvers.point import Point
+from microgradopt.optim.solvers.result import REASONS, Stop, explained
+from microgradopt.optim.solvers.variables import Variables
+
+RAISED = {"non-finite": NonFiniteError, "diverging": NonFiniteError, "singular": LinAlgError}
+
+
+class ClosureOptimizer:
+    """The base of optimizers that evaluate the loss themselves, as often as a step needs.
+
+    Args:
+        params: parameters, or pairs (name, parameter) as ``named_parameters`` gives.
+        pair: the direction and the globaliser; both remember what they learn from step to step.
+        max_iter: iterations of each step.
+        tolerance_grad, tolerance_change: a step ends early where no entry of the gradient is
+            larger, or where neither the loss nor a parameter changes by more.
+
+    A closure computes and returns the loss (residuals for those of least squares) of the parameters
+    as they are; it may zero gradients and call ``backward()``, as torch's do, and need not. With
+    mini-batches each step learns from one batch alone: the change of the gradient is that between
+    two points on the same batch.
+
+    Attributes:
+        reason: why the last step ended early, a key of :data:`optim.REASONS`; None if it did not.
+        steps: how many there have been.
+    """
+
+    samples: ClassVar[tuple[dict[str, Any], ...]] = ({},)
+    """Arguments for the checks that every closure optimizer goes through."""
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        pair: Pair,
+        *,
+        max_iter: int = 1,
+        tolerance_grad: float = 0.0,
+        tolerance_change: float = 0.0,
+    ) -> None:
+        user = type(self).__name__
+        if not isinstance(max_iter, int) or isinstance(max_iter, bool) or max_iter < 1:
+            raise UsageError(f"{user}: max_iter must be a whole number above 0, got {max_iter!r}")
+        if isinstance(params, (Node, str, dict)) or not np.iterable(params):
+            raise UsageError(
+                f"{user}: params must be a list of parameters, got {type(params).__name__}; write "
+                "model.parameters(), or list(named.items()) for a dict"
+            )
+        self.params = by_name(params, user, {})
+        self.direction, self.globaliser = pair
+        self.max_iter = max_iter
+        self.tolerance_grad, self.tolerance_change = tolerance_grad, tolerance_change
+        self.steps = 0
+        self.reason: str | None = None
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for p in self.params.values():
+            p.grad = None
+
+    @quietly
+    def step(self, closure: Callable[[], Any] | None = None) -> float:
+        """Take one step.
+
+        Returns:
+            The loss before it; of residuals ½Σr².
+
+        Raises:
+            UsageError: without a closure.
+            NonFiniteError: if the loss or a derivative is NaN or infinite at the parameters.
+            LinAlgError: if a matrix is singular that must not be.
+
+        Nothing is changed where it raises.
+        """
+        user = type(self).__name__
+        if closure is None:
+            raise UsageError(
+                f"{user}: step(closure) needs a function that computes the loss and returns it"
+            )
+        if modes.tracer() is not None:
+            raise TraceError(f"takes a step of {user}, which goes by what the loss turns out to be")
+        variables = Variables.of_parameters(self.params, user)
+        kind: Any = self.direction.oracle
+        start = Point(kind(closure, variables, jit=False, user=user), variables.start)
+        start.dense = kind is Residuals
+        memory = self._memory()
+        try:
+            end, self.reason = self._searched(start)
+        except BaseException:
+            self._remember(memory)
+            raise
+
+        def finish() -> None:
+            if end is not start:
+                variables.keep(end.x)
+            self.steps += 1
+
+        made_whole(finish)
+        return start.value
+
+    def _searched(self, point: Point) -> tuple[Point, str | None]:
+        """The point some iterations on, and why they ended early."""
+        for i in range(self.max_iter):
+            try:
+                new = self._next(point)
+            except Stop as stop:
+                if stop.reason in RAISED and not (i and REASONS[stop.reason].success):
+                    message = explained(stop.reason, stop.details)
+                    raise RAISED[stop.reason](f"{type(self).__name__}: {message}") from None
+                return point, stop.reason
+            change = max(float(np.abs(new.x - point.x).max()), abs(new.value - point.value))
+            point = new
+            if change <= self.tolerance_change:
+                return point, "step"
+        return point, None
+
+    def _next(self, point: Point) -> Point:
+        if not (point.finite and np.isfinite(point.gradient).all()):
+            raise Stop("non-finite", f"the loss is {point.value:g}")
+        if point.slope <= self.tolerance_grad:
+            raise Stop("gradient")
+        new = self.globaliser.advance(point, self.direction)
+        self.direction.learn(point, new)
+        return new
+
+    # State
+
+    def _memory(self) -> dict[str, dict[str, Any]]:
+        pieces: dict[str, Any] = {"direction": self.direction, "globaliser": self.globaliser}
+        return {
+            key: {name: map_structure(copy_raw, getattr(piece, name)) for name in piece.memory}
+            for key, piece in pieces.items()
+        }
+
+    def _remember(self, memory: dict[str, dict[str, Any]]) -> None:
+        for piece, held in ((self.direction, "direction"), (self.globaliser, "globaliser")):
+            for name, x in memory[held].items():
+                setattr(piece, name, map_structure(copy_raw, x))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a later run needs to go on bit for bit: nested dicts of arrays and numbers."""
+        return {
+            "optimizer": type(self).__name__,
+            "steps": self.steps,
+            "names": list(self.params),
+            **self._memory(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave, after checking that all of it fits.
+
+        Raises:
+            UsageError: if it is another optimizer's, or of other parameters; nothing is changed.
+        """
+        user, own = type(self).__name__, self._memory()
+        form = {
+            "optimizer": "",
+            "steps": 0,
+            "names": None,
+            **{key: dict.fromkeys(held) for key, held in own.items()},
+        }
+        found = check_state(user, state, form, "the state")
+        if found["optimizer"] != user or found["names"] != list(self.params):
+            raise UsageError(
+                f"{user}: the state is of {found['optimizer']} with {found['names']!r:.200}; here "
+                f"are {list(self.params)}"
+            )
+        n = sum(np.size(p.data) for p in self.params.values())
+        for key, held in own.items():
+            for name in held:
+                self._check_arrays(f"{key}.{name}", found[key][name], n)
+        self._remember({key: found[key] for key in own})
+        self.steps = found["steps"]
+
+    def _check_arrays(self, where: str, x: Any, n: int) -> None:
+        """Refuse what no memory is: None, a number, an array of n or (n, n), a list of them."""
+        fits = x is None or isinstance(x, (int, float))
+        if isinstance(x, np.ndarray):
+            fits = x.dtype == np.float64 and x.shape in ((n,), (n, n))
+        if isinstance(x, list):
+            for i, entry in enumerate(x):
+                self._check_arrays(f"{where}.{i}", entry, n)
+        elif not fits:
+            what = f"{x.dtype} of shape {x.shape}" if isinstance(x, np.ndarray) else repr(x)
+            raise UsageError(
+                f"{type(self).__name__}: {where} is {what:.100}; the parameters have {n} numbers"
+            )
