@@ -38,7 +38,7 @@ INSIDE = {  # within a folder: a file imports only files that come before it
     "engine": [
         "quiet", "modes", "lines", "graph", "copying", "rules", "ops", "reductions", "composites",
         "activations", "padding", "norms", "linalg", "interop", "structure", "sweeps", "value",
-        "tensor", "derive", "packing", "custom", "debug", "__init__",
+        "tensor", "derive", "binding", "packing", "custom", "debug", "__init__",
     ],
     "compiler": [
         "program", "wiring", "report", "layout", "tracing", "passes", "ties", "printed", "native",
@@ -53,7 +53,9 @@ INSIDE = {  # within a folder: a file imports only files that come before it
     "optim": [
         "transforms", "wrappers", "clipping", "strips", "groups", "options", "saving", "optimizer",
         "sgd", "adam", "adaptive", "rmsprop", "adamax", "nadam", "rprop", "nesterov", "signs",
-        "layerwise", "adafactor", "muon", "schedule_free", "prodigy", "presets", "schedules",
+        "layerwise", "adafactor", "muon", "schedule_free", "prodigy", "solvers", "curvature",
+        "kronecker", "kfac",
+        "presets", "schedules",
         "__init__",
     ],
     "plot": ["reading", "axes", "points", "curves", "surfaces", "__init__"],

@@ -13,7 +13,7 @@ from microgradopt.check import check_grads
 from microgradopt.engine.graph import Node, Primitive
 from microgradopt.engine.rules import data_of
 
-TRANSFORMS = {"grad", "value_and_grad", "vjp", "jvp", "hvp", "jacobian", "hessian"}
+TRANSFORMS = {"grad", "value_and_grad", "vjp", "jvp", "ggnvp", "hvp", "jacobian", "hessian"}
 DECLARING = {"elementwise", "linear", "multilinear", "fused", "custom_gradient", "checkpoint"}
 ROWS_IN_DISGUISE = {"where"}  # one row behind a function that protects its condition
 every_case = pytest.mark.parametrize("case", CASES, ids=str)

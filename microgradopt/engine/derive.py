@@ -14,7 +14,7 @@ import numpy as np
 
 from microgradopt.engine.graph import Node, attach, describe, to_float
 from microgradopt.engine.modes import in_progress, level, paused, recording
-from microgradopt.engine.ops.shapes import reshape, stack
+from microgradopt.engine.ops.shapes import concatenate, reshape, stack
 from microgradopt.engine.rules import alias, data_of, shape_of
 from microgradopt.engine.structure import aligned, leaves, map_structure, of_places, rebuild
 from microgradopt.engine.sweeps import (
@@ -28,7 +28,7 @@ from microgradopt.engine.sweeps import (
 from microgradopt.errors import ShapeError, UsageError
 
 __all__ = [
-    "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp",
+    "ggnvp", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp",
 ]  # fmt: skip
 
 Function = Callable[..., Any]
@@ -246,6 +246,34 @@ def hvp(f: Function, x: Any, v: Any) -> Any:
     return jvp(grad(f), (x,), (v,))[1]
 
 
+def ggnvp(f: Function, loss: Function, x: Any, v: Any) -> Any:
+    """The Gauss–Newton matrix Jᵀ H J times ``v``, without the matrix (Schraudolph 2002).
+
+    J is the derivative of ``z = f(x)`` at ``x``, such as of a model's outputs by its parameters, H
+    the Hessian of ``loss(z)`` at z. Where the loss is convex, the product never points backwards:
+    v·(Jᵀ H J v) ≥ 0. The Hessian of ``loss(f(x))`` has the curvature of ``f`` besides.
+
+    Args:
+        f: gives an array or number, or a structure of them.
+        loss: gives one number; what else it needs, such as targets, it has from around it.
+        x: a float, an array, or a structure of them; ``v`` and the result are like it.
+
+    Raises:
+        ShapeError: if ``v`` has another shape than ``x``, or ``loss`` gives more than one number.
+        UsageError: if ``v`` has another structure than ``x``.
+
+    >>> import numpy as np, microgradopt as mg
+    >>> x, v = np.array([1.0, 2.0]), np.array([1.0, 1.0])
+    >>> mg.ggnvp(lambda x: x**2, lambda z: 0.5 * mg.sum(z * z), x, v)  # (2x)² v
+    array([ 4., 16.])
+    """
+    with level() as bit:
+        trace = Trace(f, [x], bit)
+        moved = trace.push(_matching(v, trace.primals[0], "v", "x"))
+        bent = hvp(loss, trace.value(), rebuild(trace.out, moved))
+        return rebuild(x, trace.pull(leaves(bent)))
+
+
 def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     """The derivative of every entry of the result by every entry of an argument.
 
@@ -275,6 +303,19 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
         return _as_asked(argnums, blocks)
 
     return jacobian_of
+
+
+def matrix(f: Function, x: Any) -> Any:
+    """The Jacobian at a structure ``x`` of ``f``, which returns a vector, as one matrix (m, n)."""
+    with level() as bit:
+        trace = Trace(f, [x], bit)
+        (y,) = trace.outs
+        if isinstance(y, Node) and y._bits & bit:
+            blocks = _blocks(trace)
+        else:  # it depends on nothing
+            blocks = [_zeros(y, x) for x in trace.inputs]
+        columns = [reshape(b, (np.size(data_of(y)), -1)) for b in blocks]
+        return columns[0] if len(columns) == 1 else concatenate(columns, axis=1)
 
 
 def _blocks(trace: Trace) -> list[Any]:

@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from microgradopt.optim.solvers.result import REASONS, Result
 
 __all__ = [
-    "BFGS", "KFAC", "LAMB", "LARS", "LBFGS", "REASONS", "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam",
-    "AdamW", "AdamWScheduleFree", "Adamax", "ClosureOptimizer", "ConjugateGradient", "Fit",
+    "BFGS", "KFAC", "LAMB", "LARS", "LBFGS", "REASONS", "SGD", "Adadelta", "Adafactor", "Adagrad",
+    "Adam", "AdamW", "AdamWScheduleFree", "Adamax", "ClosureOptimizer", "ConjugateGradient", "Fit",
     "GaussNewton", "LevenbergMarquardt", "Lion", "Muon", "NAdam", "Nesterov", "Newton", "NewtonCG",
     "Objective", "Optimizer", "Prodigy", "RAdam", "RMSprop", "Residuals", "Result", "Rprop",
     "SGDScheduleFree", "SignSGD", "Transform", "TrustRegionNewtonCG", "accumulate",
