@@ -17,7 +17,7 @@ LEGEND = (
 )
 PEERS = (
     "numpy", "llvmlite", "micrograd", "torch", "autograd", "mygrad", "jax", "optax",
-    "casadi", "numexpr",
+    "casadi", "numexpr", "scipy",
 )  # fmt: skip
 
 

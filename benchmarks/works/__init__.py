@@ -14,6 +14,7 @@ from benchmarks.works import (
     jit_spiral_step,
     scalar_demo,
     scalar_memory,
+    solvers,
     spiral_step,
 )
 
@@ -31,4 +32,5 @@ WORKS: tuple[Work, ...] = (
     *jit_adam_step.WORKS,
     *jit_first_call.WORKS,
     *jit_memory.WORKS,
+    *solvers.WORKS,
 )

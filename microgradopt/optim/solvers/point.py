@@ -10,6 +10,8 @@ from microgradopt.engine.graph import Array
 from microgradopt.optim.solvers.bounds import Bounds
 from microgradopt.optim.solvers.oracle import Objective, Residuals
 
+EPS = float(np.finfo(float).eps)
+
 
 class Point:
     """A vector x, and what an oracle says of it.
@@ -83,6 +85,15 @@ class Point:
             return float(np.abs(self.gradient).max())
         inside = self.bounds.clip(self.x - self.gradient)
         return float(np.abs(inside - self.x).max())
+
+    @property
+    def noise(self) -> float:
+        """A fall of f that is nothing but rounding."""
+        noise = 100.0 * EPS * abs(self.value)
+        if self.dense:  # r may be what is left of large terms
+            terms = np.abs(self.jacobian) @ np.abs(self.x)
+            noise += EPS * float(np.abs(self.residuals) @ terms)
+        return noise
 
     @property
     def finite(self) -> bool:

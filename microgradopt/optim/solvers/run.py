@@ -140,13 +140,14 @@ def refuse_divergence(point: Point) -> None:
 
 
 def arrived(before: Point, after: Point, tolerances: Tolerances) -> None:
-    """Stop where an iteration brought next to nothing."""
+    """Stop where an iteration brought next to nothing, and its model did not hope for more."""
     fall, size = before.value - after.value, max(abs(before.value), abs(after.value))
     if after.value <= tolerances.f_target:
         raise Stop("target")
     if max(abs(fall), after.expected) <= tolerances.ftol * size:
         raise Stop("value")
-    if small_step(after.x - before.x, after.x, tolerances.xtol):
+    small = small_step(after.x - before.x, after.x, tolerances.xtol)
+    if small and after.expected <= tolerances.xtol * size:
         raise Stop("step")
 
 

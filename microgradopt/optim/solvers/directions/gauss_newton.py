@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from microgradopt.optim.solvers.point import Point
 from microgradopt.optim.solvers.result import Stop
 
 SINGULAR = 1e-12  # a diagonal entry of R, for columns of length 1, from which on J lacks rank
-SHRINKS = 0.9  # what each step of the last ones is at most of that before
+SHRINKS = 0.9  # what each of the last steps is at most of that before
 LAST = 100  # of those steps
 NOISE = 1e-9  # by how much of f rounding may seem to raise it
 
@@ -49,17 +51,20 @@ class GaussNewton(Direction):
         return p, expected_fall(J, g, p)
 
     def damped(self, point: Point, bounds: Bounds | None) -> Damped:
-        J = _finite(point)
+        J = point.jacobian
         free = None if bounds is None else bounds.free(point.x, point.gradient)
         return Damped(J, point.residuals, None if free is None or free.all() else free)
 
     def finish(self, point: Point) -> Point:
-        """Undamped steps for as long as they shrink: each halves what the rounding of f hides."""
+        """Undamped steps for as long as they shrink: digits that the rounding of f hides."""
         last = np.inf
-        for _ in range(LAST):
+        for i in range(LAST):
             J = point.jacobian
             p = _scaled_step(J, point.residuals) if np.isfinite(J).all() else None
-            if p is None or not (size := _weight(J, p)) < SHRINKS * last:
+            if p is None:
+                break
+            size = _weight(J, p)
+            if i > 1 and not size < SHRINKS * last:  # the first may be small by accident
                 break
             new = point.at(point.x + p)
             if (new.x != point.x + p).any():  # it would have left the bounds
@@ -98,12 +103,6 @@ def expected_fall(J: Array, g: Array, p: Array) -> float:
     return -float(g @ p) - 0.5 * float(Jp @ Jp)
 
 
-def _triangle(A: Array) -> Array:
-    """R of A = QR."""
-    R: Any = np.linalg.qr(A, mode="r")
-    return R  # type: ignore[no-any-return]
-
-
 class Damped:
     """Levenberg's steps from one point, for any damping: (JᵀJ + λI)p = −Jᵀr by QR of [J; √λI].
 
@@ -114,29 +113,37 @@ class Damped:
         self.free = free
         self.J = J if free is None else J[:, free]
         m, n = self.J.shape
-        top: Array = np.column_stack([self.J, r])
-        if m > n:
-            top = _triangle(top)[:n]
-        self._top = top[:, :n]
-        self._stacked = np.vstack([top, np.zeros((n, n + 1))])
-        self._diagonal = np.arange(len(top), len(top) + n), np.arange(n)
-        self.scale = float(np.einsum("ij,ij->j", self.J, self.J).max(initial=0.0))
-        self._R: Any = None
+        rows = min(m, n)
+        both = np.empty((m, n + 1))
+        both[:, :n], both[:, n] = self.J, r
+        self._stacked = np.zeros((rows + n, n + 1))
+        self._stacked[:rows] = triangle(both)[:rows] if m > n else both
+        self._top = self._stacked[:rows, :n]
+        self._diagonal = self._stacked.reshape(-1)[rows * (n + 1) :: n + 2]  # below the triangle
+        self._inverse: Any = None
+
+    @property
+    def scale(self) -> float:
+        """The largest diagonal entry of JᵀJ."""
+        return float(np.einsum("ij,ij->j", self.J, self.J).max(initial=0.0))
 
     def step(self, damping: float) -> tuple[Array, float]:
         """The step, and by how much ½‖r‖² should fall."""
         n = self._top.shape[1]
-        self._stacked[self._diagonal] = damping**0.5
-        R = _triangle(self._stacked)
-        self._R = R[:n, :n]
-        p = -np.linalg.solve(self._R, R[:n, n])
+        self._diagonal[...] = damping**0.5
+        R = triangle(self._stacked)
+        self._inverse = np.linalg.inv(R[:n, :n])
+        p = -(self._inverse @ R[:n, n])
         Jp = self._top @ p
-        return self._whole(p), 0.5 * float(Jp @ Jp) + damping * float(p @ p)
+        fall = 0.5 * float(Jp @ Jp) + damping * float(p @ p)
+        if not math.isfinite(fall):
+            raise Stop("non-finite", "the Jacobian")
+        return self._whole(p), fall
 
     def corrected(self, second: Array) -> Array:
         """What the latest step lacks where r bends by ``second`` along it: the acceleration."""
-        R = self._R
-        return self._whole(-np.linalg.solve(R, np.linalg.solve(R.T, self.J.T @ second)))
+        inverse = self._inverse
+        return self._whole(-(inverse @ (inverse.T @ (second @ self.J))))
 
     def along(self, p: Array) -> Array:
         """J·p."""
@@ -148,3 +155,15 @@ class Damped:
         whole = np.zeros(len(self.free))
         whole[self.free] = p
         return whole
+
+
+def triangle(A: Array) -> Array:
+    """R of A = QR, (n, n) for A of shape (m, n) with m ≥ n."""
+    factored, _ = np.linalg.qr(A, mode="raw")
+    n = A.shape[1]
+    return factored.T[:n] * _upper(n)  # type: ignore[no-any-return]  # np.triu takes longer
+
+
+@cache
+def _upper(n: int) -> Array:
+    return np.triu(np.ones((n, n)))

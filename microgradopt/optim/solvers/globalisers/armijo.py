@@ -33,7 +33,7 @@ class LineSearch(Globaliser):
             new = self._tried(point, direction)
         if new is None:
             raise nowhere(point, *self._first_step)
-        self.before = point.value
+        self.before, new.expected = point.value, self._first_step[1]
         return new
 
     def _tried(self, point: Point, direction: Direction) -> Point | None:

@@ -11,7 +11,7 @@ from microgradopt.optim.solvers.directions.base import Direction
 from microgradopt.optim.solvers.point import Point
 from microgradopt.optim.solvers.result import Stop
 
-ROUNDING = 100.0 * float(np.finfo(float).eps)  # of f or x, below which changes mean nothing
+ROUNDING = 100.0 * float(np.finfo(float).eps)  # of x, below which its changes mean nothing
 
 
 class Globaliser:
@@ -36,7 +36,7 @@ class Globaliser:
 def nowhere(point: Point, step: Array, expected: float) -> Stop:
     """Why no part of a step was good enough, where it should have lowered f by ``expected``."""
     nothing = np.abs(step).max() <= ROUNDING * np.abs(point.x).max()
-    if nothing or expected <= ROUNDING * abs(point.value):
+    if nothing or expected <= point.noise:
         return Stop("precision")
     return Stop("no descent", f"f should have fallen by {expected:.3g} and did not")
 
@@ -50,6 +50,8 @@ def descends(point: Point, p: Array) -> float:
     slope = float(point.gradient @ p)
     if not np.isfinite(slope):
         raise Stop("non-finite", "the gradient")
+    if abs(slope) <= point.noise:
+        raise Stop("precision")
     if slope >= 0.0:
         raise Stop("no descent", f"the slope along the direction is {slope:.3g}")
     return slope

@@ -18,6 +18,11 @@ TRIALS = 200
 NOTHING = float(np.finfo(float).eps)
 
 
+def small(step: Array, x: Array) -> bool:
+    """Whether a step is lost in the rounding of x."""
+    return bool((np.abs(step) <= NOTHING * np.abs(x)).all())
+
+
 class Damping(Globaliser):
     """Steps (JᵀJ + λI)p = −Jᵀr, with λ ← λ·max(⅓, 1 − (2ρ − 1)³) where ρ = fall/foretold > 0.
 
@@ -57,8 +62,6 @@ class Damping(Globaliser):
             new = self._tried(point, model, p)
             if point.bounds is not None:
                 expected = expected_fall(point.jacobian, point.gradient, new.x - point.x)
-            if (np.abs(p) <= NOTHING * np.abs(point.x)).all():
-                break
             fall = point.value - new.value
             ratio = fall / expected if new.finite and expected > 0.0 else -1.0
             if ratio > ACCEPTED:
@@ -68,7 +71,7 @@ class Damping(Globaliser):
                 return new
             self.damping *= self.growth
             self.growth *= 2.0
-            if max(expected, abs(fall)) <= NOTHING * point.value:
+            if max(expected, abs(fall)) <= NOTHING * point.value or small(p, point.x):
                 break
         assert first is not None
         raise nowhere(point, *first)
