@@ -38,6 +38,11 @@ EXPECTED = {
         and table["Rprop"]["elliptic ravine"] < table["SGD, momentum"]["elliptic ravine"] < 100
     ),
     "property_test": lambda source: "return swish(x0)" in source,
+    "random_search": lambda accuracies: (
+        0.32 < min(accuracies["random"]) < 0.45 < max(accuracies["random"]) < 0.56
+        and 0.48 < min(accuracies["local random"]) < max(accuracies["local random"]) < 0.57
+        and 0.48 < min(accuracies["gradient descent"]) < max(accuracies["gradient descent"]) < 0.57
+    ),
     "schedules": lambda losses: (
         losses["warmup >> cosine"] < losses["step_decay"] and max(losses.values()) < 0.2
     ),

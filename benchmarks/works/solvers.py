@@ -126,7 +126,7 @@ def _seconds(run: Callable[[], None]) -> Sample:
 
 @cache
 def evaluations(method: str) -> tuple[float, float]:
-    """Ours as a part of SciPy's in the median over the problems that both solve, and 1 for SciPy."""
+    """Ours as a part of SciPy's, the median over the problems that both solve; 1 for SciPy."""
     pairs = [_both(problem, method) for problem in ALL]
     return float(np.median([ours / theirs for ours, theirs in filter(None, pairs)])), 1.0
 

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from microgradopt.errors import UsageError
+from microgradopt.optim.solvers.direct.cma import cma_es
+from microgradopt.optim.solvers.direct.nelder_mead import nelder_mead
+from microgradopt.optim.solvers.direct.random_search import local_random_search, random_search
 from microgradopt.optim.solvers.directions.base import WAYS, Direction
 from microgradopt.optim.solvers.directions.bfgs import BFGS
 from microgradopt.optim.solvers.directions.conjugate_gradient import ConjugateGradient
@@ -115,18 +118,20 @@ OF_RESIDUALS: dict[str, Callable[..., Pair]] = {
     "gauss-newton": gauss_newton,
     "dogleg": dogleg_of_residuals,
 }
-DIRECT: dict[str, Callable[..., Stop]] = {}
+DIRECT: dict[str, Callable[..., Stop]] = {
+    "nelder-mead": nelder_mead,
+    "random": random_search,
+    "local-random": local_random_search,
+    "cma-es": cma_es,
+}
+OURS = ("run", "bounds", "f_target")  # arguments of those that are no options of a method
 
 
 def checked_options(
     user: str, method: str, make: Callable[..., Any], options: dict[str, Any]
 ) -> None:
     """Refuse options that the method does not have."""
-    known = [
-        name
-        for name, p in inspect.signature(make).parameters.items()
-        if name not in ("run", "bounds")
-    ]
+    known = [name for name, p in inspect.signature(make).parameters.items() if name not in OURS]
     for name in options:
         if name not in known:
             raise UsageError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from microgradopt.errors import UsageError
 from microgradopt.optim.solvers.fit import Fit, as_fit
-from microgradopt.optim.solvers.methods import GENERAL, OF_RESIDUALS
+from microgradopt.optim.solvers.methods import DIRECT, GENERAL, OF_RESIDUALS
 from microgradopt.optim.solvers.oracle import Objective, Residuals
 from microgradopt.optim.solvers.result import Result
 from microgradopt.optim.solvers.run import Budget, Tolerances
@@ -57,14 +57,17 @@ def minimize(
             iteration lowers f by at most ftol·|f|; where it moves no variable by more than
             xtol·|x|. 0 leaves a test to exact equality.
         f_target: stop where f is as low.
-        maxiter: iterations at most; None allows 200 for each variable, and at least 1,000.
+        maxiter: iterations at most; None allows 200 for each variable, and at least 1,000. Random
+            search counts draws, and takes 10,000; Nelder–Mead and CMA-ES have limits of their own.
         maxfev: evaluations of the function at most.
         callback: called with the :class:`Result` so far after each iteration; returning True or
             raising StopIteration ends the search.
         jit: see :class:`Objective`.
         path: keep the points of all iterations in ``history.x``.
         options: of the method: ``lr`` of "gd" (a number, a schedule, "1/beta"), ``memory`` of
-            "l-bfgs", ``radius`` of "trust-ncg" and "dogleg", ``c1``, ``c2`` of line searches, …
+            "l-bfgs", ``radius`` of "trust-ncg" and "dogleg", ``c1``, ``c2`` of line searches,
+            ``modified`` of "newton"; ``xatol``, ``fatol``, ``simplex`` of "nelder-mead"; ``scale``
+            and ``rng`` of "random" and "local-random"; ``sigma``, ``popsize``, ``rng`` of "cma-es".
 
     Returns:
         A :class:`Result` with the best point found and the reason for stopping, also where the
@@ -91,7 +94,9 @@ def minimize(
     if method is None:
         method = "l-bfgs-b" if bounds is not None else "bfgs" if n < MANY else "l-bfgs"
     tolerances = Tolerances(gtol, ftol, xtol, f_target)
-    budget = Budget(maxiter or max(1000, 200 * n), maxfev)
+    if str(method) not in DIRECT:  # which have budgets of their own
+        maxiter = maxiter or max(1000, 200 * n)
+    budget = Budget(maxiter, maxfev)
     search = Search("minimize", method, GENERAL, options, tolerances, budget)
     return search.of(oracle, bounds, callback, path)
 
@@ -151,7 +156,9 @@ def least_squares(
         oracle = Residuals(residuals, x0, jac=jac, jit=jit, user="least_squares")
     n = oracle.variables.size
     tolerances = Tolerances(gtol, ftol, xtol, f_target)
-    budget = Budget(maxiter, maxfev or EVALUATIONS * (n + 1))
+    if str(method) not in DIRECT:
+        maxfev = maxfev or EVALUATIONS * (n + 1)
+    budget = Budget(maxiter, maxfev)
     pairs = {**GENERAL, **OF_RESIDUALS}
     search = Search("least_squares", method, pairs, options, tolerances, budget)
     return as_fit(search.of(oracle, bounds, callback, path), oracle)

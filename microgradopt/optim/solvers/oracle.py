@@ -21,7 +21,7 @@ from microgradopt.optim.solvers.functions import Scalar, Vector
 from microgradopt.optim.solvers.result import Stop
 from microgradopt.optim.solvers.variables import Variables
 
-WARM = 10  # calls of a function before it is compiled: tracing costs as much as ten of them
+WARM = 20  # calls of a function before it is compiled: tracing costs about as much as these
 STRIDE = 0.1  # of the step, for second derivatives by differences: Transtrum and Sethna 2012
 
 
@@ -48,7 +48,7 @@ class Evaluation:
             return self.function(*args)
 
     def _look(self) -> None:
-        """Compile at the first call, at the tenth or never."""
+        """Compile at the first call, at the twentieth or never."""
         self.calls += 1
         due = self.calls == (1 if self.jit else WARM)
         if due and self.jit is not False:
@@ -127,9 +127,9 @@ class Objective(Oracle):
         jac: the gradient, ``jac(x)`` in the form of x; True if f returns ``(value, gradient)``.
         hess: the Hessian as a matrix (n, n), ``hess(x)``.
         hessp: the Hessian times a vector in the form of x, ``hessp(x, v)``.
-        jit: None compiles each function at its tenth call, with the numpy backend, whose results
-            are those of the function as written to the bit; a backend's name or True at the first
-            call; False never. What cannot be compiled runs as it is written; ``compiled`` says so.
+        jit: None compiles each function at its twentieth call, with the numpy backend, whose
+            results are those of the function as written to the bit; a backend's name or True at the
+            first call; False never. What cannot be compiled runs as it is written; ``compiled`` says so.
 
     >>> import microgradopt as mg
     >>> oracle = Objective(lambda x: mg.sum(x**3), np.array([1.0, 2.0]))

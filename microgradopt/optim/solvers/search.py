@@ -77,7 +77,7 @@ class Search:
     def _stop(self, run: Run, bounds: Bounds | None) -> Stop:
         if self.pair is None:
             search = DIRECT[self.method]
-            return search(run, bounds, **self.options)
+            return search(run, bounds, f_target=self.tolerances.f_target, **self.options)
         return descend(run, *self.pair, self.tolerances, bounds)
 
     def _refuse_bounds(self) -> None:

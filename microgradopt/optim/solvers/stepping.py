@@ -77,11 +77,11 @@ class ClosureOptimizer:
             p.grad = None
 
     @quietly
-    def step(self, closure: Callable[[], Any] | None = None) -> float:
+    def step(self, closure: Callable[[], Any] | None = None) -> np.float64:
         """Take one step.
 
         Returns:
-            The loss before it; of residuals ½Σr².
+            The loss before it, a float that also has ``item()``; of residuals ½Σr².
 
         Raises:
             UsageError: without a closure.
@@ -114,7 +114,7 @@ class ClosureOptimizer:
             self.steps += 1
 
         made_whole(finish)
-        return start.value
+        return np.float64(start.value)
 
     def _searched(self, point: Point) -> tuple[Point, str | None]:
         """The point some iterations on, and why they ended early."""

@@ -50,7 +50,7 @@ def descends(point: Point, p: Array) -> float:
     slope = float(point.gradient @ p)
     if not np.isfinite(slope):
         raise Stop("non-finite", "the gradient")
-    if abs(slope) <= point.noise:
+    if slope == 0.0:  # all of it has underflowed
         raise Stop("precision")
     if slope >= 0.0:
         raise Stop("no descent", f"the slope along the direction is {slope:.3g}")
