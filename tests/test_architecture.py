@@ -53,8 +53,8 @@ INSIDE = {  # within a folder: a file imports only files that come before it
     "optim": [
         "transforms", "wrappers", "clipping", "strips", "groups", "options", "saving", "optimizer",
         "sgd", "adam", "adaptive", "rmsprop", "adamax", "nadam", "rprop", "nesterov", "signs",
-        "layerwise", "adafactor", "muon", "schedule_free", "prodigy", "solvers", "curvature",
-        "kronecker", "kfac",
+        "layerwise", "adafactor", "muon", "schedule_free", "prodigy", "solvers", "surface",
+        "curvature", "kronecker", "kfac",
         "presets", "schedules",
         "__init__",
     ],

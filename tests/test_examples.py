@@ -43,6 +43,15 @@ EXPECTED = {
         and 0.48 < min(accuracies["local random"]) < max(accuracies["local random"]) < 0.57
         and 0.48 < min(accuracies["gradient descent"]) < max(accuracies["gradient descent"]) < 0.57
     ),
+    "solver_paths": lambda found: (
+        all(r.success for name, r in found.items() if name not in ("gd", "local-random"))
+        and max(
+            r.fun for name, r in found.items() if name not in ("l-bfgs-b", "gauss-newton", "lm")
+        )
+        < 0.02
+        and found["lm"].cost == found["gauss-newton"].cost == 0.0
+        and found["l-bfgs-b"].x.round(6).tolist() == [0.5, 0.25]
+    ),
     "schedules": lambda losses: (
         losses["warmup >> cosine"] < losses["step_decay"] and max(losses.values()) < 0.2
     ),
@@ -51,6 +60,12 @@ EXPECTED = {
         and max(accuracies["GRU"], accuracies["LSTM"]) < 0.6
     ),
     "sigmoid_network_by_hand": lambda result: result[1] < result[0],
+    "surface": lambda found: (
+        found["kinds"] == {"minimum": 4, "saddle": 4, "maximum": 1}
+        and found["ends"]["1/β"] < 0.01 < 1e6 < found["ends"]["2.1/β"]
+        and found["spectra"]["after training"].nodes.max()
+        > 1.5 * found["spectra"]["before training"].nodes.max()
+    ),
     "two_layer_spiral": lambda accuracies: accuracies[100] >= 0.97 > accuracies[4],
 }
 

@@ -65,11 +65,30 @@ class Scalar:
         return self.data
 
 
+class Density:
+    """What plot.spectrum looks at."""
+
+    def __init__(self, grid, density):
+        self.grid, self.density = np.asarray(grid), np.asarray(density)
+
+
+class Approximation:
+    """What plot.taylor looks at: a power of x − center."""
+
+    def __init__(self, center, order):
+        self.center, self.order = center, order
+
+    def __call__(self, x):
+        return (np.asarray(x) - self.center) ** self.order
+
+
 CALLS = {
     "scatter": lambda **k: plot.scatter(X, Y, **k),
     "decision_regions": lambda **k: plot.decision_regions(right_half, X, Y, resolution=5, **k),
     "loss_curve": lambda **k: plot.loss_curve([3.0, 2.0], **k),
     "schedule": lambda **k: plot.schedule(lambda step: 1.0 / step, 5, **k),
+    "spectrum": lambda **k: plot.spectrum(Density([0.0, 1.0], [0.5, 1.5]), **k),
+    "taylor": lambda **k: plot.taylor(mg.cos, Approximation(0.0, 0), **k),
 }
 every_picture = pytest.mark.parametrize("draw", CALLS.values(), ids=CALLS.keys())
 
@@ -520,3 +539,80 @@ def test_a_bad_schedule_is_refused_before_anything_is_drawn(axes, given, options
     with pytest.raises(UsageError, match=message):
         plot.schedule(given, ax=axes[0], **options)
     assert not axes[0].lines
+
+
+# Taylor approximations
+
+
+def test_a_function_is_drawn_with_its_approximations(axes):
+    drawn = plot.taylor(mg.cos, [Approximation(1.0, 0), Approximation(1.0, 2)], ax=axes[0])
+    curve, flat, dot, square, _ = drawn.get_lines()
+    x = curve.get_xdata()
+    assert (x[0], x[-1], drawn.get_xlim()) == (-3.0, 5.0, (-3.0, 5.0))
+    np.testing.assert_array_equal(curve.get_ydata(), np.cos(x))
+    np.testing.assert_array_equal(flat.get_ydata(), np.ones_like(x))
+    np.testing.assert_array_equal(square.get_ydata(), (x - 1.0) ** 2)
+    assert dot.get_xydata().tolist() == [[1.0, 1.0]]
+    low, high = drawn.get_ylim()
+    assert -2.0 < low < -1.0 < 1.0 < high < 2.0  # not where the approximations have gone
+    names = [text.get_text() for text in drawn.get_legend().get_texts()]
+    assert names == ["cos", "order 0", "order 2"]
+
+
+def test_approximations_are_named_apart(axes):
+    two = [Approximation(0.0, 2), Approximation(1.0, 2)]
+    drawn = plot.taylor(lambda x: 3.0, two, ax=axes[0], low=-1.0, high=2.0)
+    names = [text.get_text() for text in drawn.get_legend().get_texts()]
+    assert names == ["f", "order 2 at 0", "order 2 at 1"]
+    assert drawn.get_xlim() == (-1.0, 2.0)
+    named = plot.taylor(mg.log, {"best": two[1]}, ax=axes[1], legend=False)
+    assert named.get_legend() is None
+    assert named.get_lines()[1].get_label() == "best"
+
+
+@pytest.mark.parametrize(
+    ("f", "given", "options", "error", "message"),
+    [
+        (mg.cos, mg.cos, {}, UsageError, r"polynomials in one number, got .*; write optim.taylor"),
+        (mg.cos, [], {}, UsageError, "give at least one"),
+        (mg.cos, Approximation(0.0, 1), {"low": 9.0}, UsageError, "low must be below high"),
+        (lambda x: [x, x], Approximation(0.0, 1), {}, ShapeError, r"returned shape \(2,\)"),
+        (lambda x: np.nan, Approximation(0.0, 1), {}, NonFiniteError, "nowhere finite from -4 to"),
+    ],
+)
+def test_what_is_no_approximation_is_not_drawn(axes, f, given, options, error, message):
+    with pytest.raises(error, match=message):
+        plot.taylor(f, given, ax=axes[0], **options)
+    assert not axes[0].has_data()
+
+
+# Spectra
+
+
+def test_spectra_are_drawn_over_each_other(axes):
+    sharp, broad = Density([0.0, 1.0, 2.0], [0.0, 8.0, 0.0]), Density([0.0, 9.0], [1.0, 1e-9])
+    drawn = plot.spectrum({"sharp": sharp, "broad": broad}, ax=axes[0])
+    assert [line.get_label() for line in drawn.lines] == ["sharp", "broad"]
+    assert drawn.lines[0].get_color() != drawn.lines[1].get_color()
+    assert drawn.get_yscale() == "log"
+    assert drawn.get_ylim() == (8e-4, 16.0)
+    assert drawn.get_legend() is not None
+    alone = plot.spectrum(sharp, ax=axes[1], log=False)
+    assert alone.get_yscale() == "linear"
+    assert alone.get_ylim()[0] == 0.0
+    assert alone.get_legend() is None
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ([1.0], UsageError, "a grid and a density, got list; write"),
+        (Density([0.0, 1.0], [1.0]), ShapeError, r"got shapes \(2,\) and \(1,\)"),
+        (Density(0.0, 1.0), ShapeError, r"got shapes \(\) and \(\)"),
+        (Density([0.0, 1.0], [0.0, 0.0]), UsageError, "nowhere positive"),
+    ],
+)
+def test_what_is_no_spectrum_is_not_drawn(axes, given, error, message):
+    with pytest.raises(error, match=message):
+        plot.spectrum(given, ax=axes[0])
+    assert not axes[0].has_data()

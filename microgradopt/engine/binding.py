@@ -15,6 +15,7 @@ from microgradopt.engine.rules import alias
 
 # The slots themselves: while a thread is traced, some of them look at the tracer.
 _SLOTS = [Node.__dict__[n] for n in ("_index", "_a", "_b", "_bits", "_raw", "grad", "op")]
+_bound: set[Node] = set()
 
 
 class as_before:  # noqa: N801  # reads like the keyword it is
@@ -29,11 +30,18 @@ class as_before:  # noqa: N801  # reads like the keyword it is
     def __exit__(self, *exception: object) -> None:
         for leaf, before in zip(self.leaves, self._contents):
             _become(leaf, before)
+            _bound.discard(leaf)
 
 
 def bind(leaf: Node, node: Node) -> None:
     """Let a leaf be an alias of a node, with its data and in its graph."""
     _become(leaf, _contents(attach(alias, [node], node._raw, node._bits, {})))
+    _bound.add(leaf)
+
+
+def is_bound(node: Node) -> bool:
+    """Whether it is a leaf of somebody's that :func:`bind` has made an alias for now."""
+    return node in _bound
 
 
 def _contents(node: Node) -> list[Any]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self, TypeAlias
 import numpy as np
 
 from microgradopt.engine import modes
+from microgradopt.engine.binding import is_bound
 from microgradopt.engine.graph import Node
 from microgradopt.errors import StateError, UsageError
 from microgradopt.nn.arguments import flag
@@ -109,7 +110,7 @@ class Module:
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Node]]:
         """The parameters, each once, with dotted names such as ``layers.0.weight``."""
         for name, x in _contents(self, prefix):
-            if isinstance(x, Node) and x.op is None and x.requires_grad:
+            if isinstance(x, Node) and _is_parameter(x):
                 yield name, x
 
     def parameters(self) -> list[Any]:
@@ -325,6 +326,11 @@ class _Collector:
 
     def __call__(self, module: Module, args: tuple[Any, ...], out: Any) -> None:
         self.seen[self.name] = out
+
+
+def _is_parameter(x: Node) -> bool:
+    """A leaf that requires a gradient; or one that a solver has computed for a while."""
+    return is_bound(x) or (x.op is None and x.requires_grad)
 
 
 def _contents(root: Any, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -58,21 +58,36 @@ if TYPE_CHECKING:
     from microgradopt.optim.solvers.minimize import least_squares, minimize
     from microgradopt.optim.solvers.oracle import Objective, Residuals
     from microgradopt.optim.solvers.result import REASONS, Result
+    from microgradopt.optim.surface import (
+        Classification,
+        Eigenvalues,
+        Expansion,
+        Polynomial,
+        SpectralDensity,
+        classify,
+        curvature_rate,
+        dominant_eigenvalue,
+        hessian_eigenvalues,
+        spectral_density,
+        taylor,
+    )
 
 __all__ = [
     "BFGS", "KFAC", "LAMB", "LARS", "LBFGS", "REASONS", "SGD", "Adadelta", "Adafactor", "Adagrad",
-    "Adam", "AdamW", "AdamWScheduleFree", "Adamax", "ClosureOptimizer", "ConjugateGradient", "Fit",
-    "GaussNewton", "LevenbergMarquardt", "Lion", "Muon", "NAdam", "Nesterov", "Newton", "NewtonCG",
-    "Objective", "Optimizer", "Prodigy", "RAdam", "RMSprop", "Residuals", "Result", "Rprop",
-    "SGDScheduleFree", "SignSGD", "Transform", "TrustRegionNewtonCG", "accumulate",
-    "add_decayed_weights", "chain", "clip_by_global_norm", "clip_by_norm", "clip_by_rms",
-    "clip_by_value", "directions", "ema", "globalisers", "least_squares", "lookahead_momentum",
-    "masked", "minimize", "momentum", "orthogonalized", "partition", "presets", "scale",
-    "scale_by_adadelta", "scale_by_adagrad", "scale_by_adam", "scale_by_adamax",
-    "scale_by_factored_rms", "scale_by_learning_rate", "scale_by_lion", "scale_by_muon",
-    "scale_by_nadam", "scale_by_prodigy", "scale_by_radam", "scale_by_relative_step",
-    "scale_by_rms", "scale_by_rprop", "scale_by_sign", "scale_by_trust_ratio",
-    "schedule_free_average", "schedules", "stateless", "transform_of",
+    "Adam", "AdamW", "AdamWScheduleFree", "Adamax", "Classification", "ClosureOptimizer",
+    "ConjugateGradient", "Eigenvalues", "Expansion", "Fit", "GaussNewton", "LevenbergMarquardt",
+    "Lion", "Muon", "NAdam", "Nesterov", "Newton", "NewtonCG", "Objective", "Optimizer",
+    "Polynomial", "Prodigy", "RAdam", "RMSprop", "Residuals", "Result", "Rprop", "SGDScheduleFree",
+    "SignSGD", "SpectralDensity", "Transform", "TrustRegionNewtonCG", "accumulate",
+    "add_decayed_weights", "chain", "classify", "clip_by_global_norm", "clip_by_norm",
+    "clip_by_rms", "clip_by_value", "curvature_rate", "directions", "dominant_eigenvalue", "ema",
+    "globalisers", "hessian_eigenvalues", "least_squares", "lookahead_momentum", "masked",
+    "minimize", "momentum", "orthogonalized", "partition", "presets", "scale", "scale_by_adadelta",
+    "scale_by_adagrad", "scale_by_adam", "scale_by_adamax", "scale_by_factored_rms",
+    "scale_by_learning_rate", "scale_by_lion", "scale_by_muon", "scale_by_nadam",
+    "scale_by_prodigy", "scale_by_radam", "scale_by_relative_step", "scale_by_rms",
+    "scale_by_rprop", "scale_by_sign", "scale_by_trust_ratio", "schedule_free_average", "schedules",
+    "spectral_density", "stateless", "taylor", "transform_of",
 ]  # fmt: skip
 
 
@@ -93,6 +108,11 @@ _FROM = {
     "solvers.minimize": ("least_squares", "minimize"),
     "solvers.oracle": ("Objective", "Residuals"),
     "solvers.result": ("REASONS", "Result"),
+    "surface": (
+        "Classification", "Eigenvalues", "Expansion", "Polynomial", "SpectralDensity", "classify",
+        "curvature_rate", "dominant_eigenvalue", "hessian_eigenvalues", "spectral_density",
+        "taylor",
+    ),
 }  # fmt: skip
 _ON_REQUEST = {name: module for module, names in _FROM.items() for name in names}
 

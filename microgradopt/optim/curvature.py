@@ -148,7 +148,7 @@ class LevenbergMarquardt(ClosureOptimizer):
     >>> net = mg.nn.MLP(1, [5, 1], activation=mg.tanh, rng=0)
     >>> optimizer = mg.optim.LevenbergMarquardt(net.parameters())
     >>> losses = [optimizer.step(lambda: net(t) - np.sin(np.pi * t)) for _ in range(20)]
-    >>> losses[-1] < 0.01
+    >>> print(losses[-1] < 0.01)
     True
     """
 

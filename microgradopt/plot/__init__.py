@@ -10,11 +10,11 @@ picture, from a palette that stays distinct for colour-blind readers.
     fig.savefig("regions.png")
 """
 
-from microgradopt.plot.curves import activation, loss_curve, schedule
+from microgradopt.plot.curves import activation, loss_curve, schedule, spectrum, taylor
 from microgradopt.plot.points import decision_regions, scatter
 from microgradopt.plot.surfaces import contours, race, trajectories
 
 __all__ = [
     "activation", "contours", "decision_regions", "loss_curve", "race", "scatter", "schedule",
-    "trajectories",
+    "spectrum", "taylor", "trajectories",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Curves: losses and schedules against the step, activations with their derivatives."""
+"""Curves: losses and schedules, activations, Taylor approximations and spectra."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from microgradopt.plot.reading import Floats, numbers
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["activation", "loss_curve", "schedule"]
+__all__ = ["activation", "loss_curve", "schedule", "spectrum", "taylor"]
+
+DECADES = 4  # of a density on a logarithmic axis
+ROOM = 0.3  # of a function's range, above and below it for its approximations
 
 
 def loss_curve(
@@ -120,9 +123,7 @@ def activation(
         UsageError: when ``low`` is not below ``high``, both finite.
         MissingExtraError: when ``ax`` is None and Matplotlib is not installed.
     """
-    if not -np.inf < low < high < np.inf:
-        raise UsageError(f"low must be below high, both finite; got low={low!r}, high={high!r}")
-    x = np.linspace(low, high, 1001)
+    x = _between(low, high, 1001)
     y, pull = vjp(f, x)
     if np.shape(y) != x.shape:
         raise ShapeError(
@@ -139,6 +140,93 @@ def activation(
     axes.set(xlim=(low, high))
     if legend:
         axes.legend(fontsize="small")
+    return axes
+
+
+def taylor(
+    f: Callable[[Any], Any],
+    approximations: Any,
+    *,
+    ax: Axes | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    legend: bool = True,
+) -> Axes:
+    """Draw a function of one number with its Taylor approximations, as far as these stay near it.
+
+    Args:
+        f: called with one number at a time.
+        approximations: what ``optim.taylor`` returns for a number, or a list of them, whose
+            orders the legend names; or a dict from name to such a polynomial. Anything callable
+            with a ``center`` and an ``order`` works.
+        ax: the Axes to draw on; None takes the current one.
+        low, high: from where to where; None is 4 from the center.
+        legend: say in a legend which is which.
+
+    Returns:
+        The Axes drawn on.
+
+    Raises:
+        UsageError: for something else than approximations, or when ``low`` is not below ``high``,
+            both finite.
+        ShapeError: when ``f`` does not return single numbers.
+        NonFiniteError: when ``f`` is nowhere finite from low to high.
+        MissingExtraError: when ``ax`` is None and Matplotlib is not installed.
+    """
+    named = _approximations(approximations)
+    center = float(next(iter(named.values())).center)
+    x = _between(center - 4.0 if low is None else low, center + 4.0 if high is None else high, 401)
+    y = _one_by_one(f, x)
+    axes = given_or_current(ax)
+    name = getattr(f, "__name__", "<lambda>")
+    label = "f" if name == "<lambda>" else name
+    axes.plot(x, y, color="black", linewidth=2.2, label=label)
+    for i, (name, p) in enumerate(named.items()):
+        style = LINES[1 + i % (len(LINES) - 1)]
+        axes.plot(x, p(x), style, color=color_of(i), linewidth=1.6, label=name)
+        axes.plot([p.center], [p(p.center)], "o", color="black", markersize=5)
+    least, most = float(np.nanmin(y)), float(np.nanmax(y))
+    room = ROOM * ((most - least) or 1.0)
+    axes.set(xlim=(x[0], x[-1]), ylim=(least - room, most + room), xlabel="$x$", ylabel="$f(x)$")
+    if legend:
+        axes.legend(fontsize="small")
+    return axes
+
+
+def spectrum(
+    densities: Any, *, ax: Axes | None = None, label: str | None = None, log: bool = True
+) -> Axes:
+    """Draw the density of a Hessian's eigenvalues, or of several over each other.
+
+    Args:
+        densities: what ``optim.spectral_density`` returns, or anything with a ``grid`` and a
+            ``density`` of one length; or a dict from name to such densities, drawn together.
+        ax: the Axes to draw on; None takes the current one.
+        label: name of a single density in the legend.
+        log: logarithmic density axis, of four decades: a few eigenvalues far out are seen beside
+            many near zero.
+
+    Returns:
+        The Axes drawn on.
+
+    Raises:
+        UsageError: for something without a grid and a density, or one that is nowhere positive.
+        ShapeError: when the two are not of one length.
+        MissingExtraError: when ``ax`` is None and Matplotlib is not installed.
+    """
+    named = _named(densities, label, "densities")
+    curves = {name: _density(given) for name, given in named.items()}
+    top = max(float(height.max()) for _, height in curves.values())
+    low = top / 10**DECADES if log else 0.0
+    axes = given_or_current(ax)
+    for i, (name, (grid, height)) in enumerate(curves.items()):
+        color = color_of(2 * i)
+        axes.fill_between(grid, low, np.maximum(height, low), color=color, alpha=0.25, linewidth=0)
+        axes.plot(grid, height, LINES[i % len(LINES)], color=color, linewidth=1.5, label=name)
+    axes.set(yscale="log" if log else "linear", xlabel="eigenvalue", ylabel="density")
+    axes.set_ylim(low, 2.0 * top if log else 1.1 * top)
+    if any(name is not None for name in curves):
+        axes.legend()
     return axes
 
 
@@ -187,6 +275,51 @@ def _named(curves: Any, label: str | None, what: str) -> dict[str | None, Any]:
     if not curves:
         raise UsageError(f"{what} is an empty dict; give at least one curve, name -> {what}")
     return {str(name): values for name, values in curves.items()}
+
+
+def _between(low: float, high: float, count: int) -> Floats:
+    if not -np.inf < low < high < np.inf:
+        raise UsageError(f"low must be below high, both finite; got low={low!r}, high={high!r}")
+    return np.linspace(low, high, count)
+
+
+def _one_by_one(f: Callable[[Any], Any], x: Floats) -> Floats:
+    y = numbers([f(float(at)) for at in x], "what f returned").astype(np.float64)
+    if y.shape != x.shape:
+        raise ShapeError(f"f must return one number for a number; it returned shape {y.shape[1:]}")
+    if not np.isfinite(y).any():
+        raise NonFiniteError(f"f is nowhere finite from {x[0]:g} to {x[-1]:g}; choose low and high")
+    return np.where(np.isfinite(y), y, np.nan)
+
+
+def _approximations(given: Any) -> dict[str | None, Any]:
+    listed = given if isinstance(given, list | tuple) else [given]
+    for p in given.values() if isinstance(given, Mapping) else listed:
+        if not (callable(p) and hasattr(p, "center") and hasattr(p, "order")):
+            raise UsageError(
+                "approximations must be polynomials in one number, got "
+                f"{type(p).__name__}; write optim.taylor(f, 0.0, order=2), or a list of them"
+            )
+    if not isinstance(given, Mapping):
+        several = len({p.center for p in listed}) > 1
+        given = {f"order {p.order}" + several * f" at {p.center:g}": p for p in listed}
+    return _named(given, None, "approximations")
+
+
+def _density(given: Any) -> tuple[Floats, Floats]:
+    if not (hasattr(given, "grid") and hasattr(given, "density")):
+        raise UsageError(
+            f"densities must have a grid and a density, got {type(given).__name__}; write "
+            "optim.spectral_density(f, x), or a dict name -> density for several"
+        )
+    grid, height = numbers(given.grid, "the grid"), numbers(given.density, "the density")
+    if grid.ndim != 1 or grid.shape != height.shape:
+        raise ShapeError(
+            f"grid and density must be of one length, got shapes {grid.shape} and {height.shape}"
+        )
+    if not (height > 0.0).any():
+        raise UsageError("densities: a density is nowhere positive, there is nothing to draw")
+    return grid.astype(np.float64), height.astype(np.float64)
 
 
 def _step_count(steps: Any, schedules: Mapping[str | None, Any]) -> int:

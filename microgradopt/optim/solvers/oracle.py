@@ -129,7 +129,7 @@ class Objective(Oracle):
         hessp: the Hessian times a vector in the form of x, ``hessp(x, v)``.
         jit: None compiles each function at its twentieth call, with the numpy backend, whose
             results are those of the function as written to the bit; a backend's name or True at the
-            first call; False never. What cannot be compiled runs as it is written; ``compiled`` says so.
+            first call; False never. What cannot be compiled runs as written; ``compiled`` says so.
 
     >>> import microgradopt as mg
     >>> oracle = Objective(lambda x: mg.sum(x**3), np.array([1.0, 2.0]))
