@@ -87,6 +87,7 @@ def minimize(
         raise UsageError("minimize: f is of Residuals; give it to optim.least_squares")
     oracle: Objective
     if isinstance(f, Objective):
+        _refuse_again("minimize", jac=jac, hess=hess, hessp=hessp, jit=jit)
         oracle = f.starting(x0)
     else:
         oracle = Objective(f, x0, jac=jac, hess=hess, hessp=hessp, jit=jit, user="minimize")
@@ -94,8 +95,8 @@ def minimize(
     if method is None:
         method = "l-bfgs-b" if bounds is not None else "bfgs" if n < MANY else "l-bfgs"
     tolerances = Tolerances(gtol, ftol, xtol, f_target)
-    if str(method) not in DIRECT:  # which have budgets of their own
-        maxiter = maxiter or max(1000, 200 * n)
+    if maxiter is None and str(method) not in DIRECT:  # which have budgets of their own
+        maxiter = max(1000, 200 * n)
     budget = Budget(maxiter, maxfev)
     search = Search("minimize", method, GENERAL, options, tolerances, budget)
     return search.of(oracle, bounds, callback, path)
@@ -151,14 +152,22 @@ def least_squares(
         raise UsageError("least_squares: f is an Objective; give it to optim.minimize")
     oracle: Residuals
     if isinstance(residuals, Residuals):
+        _refuse_again("least_squares", jac=jac, jit=jit)
         oracle = residuals.starting(x0)
     else:
         oracle = Residuals(residuals, x0, jac=jac, jit=jit, user="least_squares")
     n = oracle.variables.size
     tolerances = Tolerances(gtol, ftol, xtol, f_target)
-    if str(method) not in DIRECT:
-        maxfev = maxfev or EVALUATIONS * (n + 1)
+    if maxfev is None and str(method) not in DIRECT:
+        maxfev = EVALUATIONS * (n + 1)
     budget = Budget(maxiter, maxfev)
     pairs = {**GENERAL, **OF_RESIDUALS}
     search = Search("least_squares", method, pairs, options, tolerances, budget)
     return as_fit(search.of(oracle, bounds, callback, path), oracle)
+
+
+def _refuse_again(user: str, **options: Any) -> None:
+    """Refuse what an oracle was told when it was made."""
+    for name, value in options.items():
+        if value is not None:
+            raise UsageError(f"{user}: an oracle has {name}= already; give it when you make that")

@@ -106,20 +106,16 @@ def expected_fall(J: Array, g: Array, p: Array) -> float:
 class Damped:
     """Levenberg's steps from one point, for any damping: (JᵀJ + λI)p = −Jᵀr by QR of [J; √λI].
 
-    J is reduced to a triangle once. Variables that are not ``free`` stay.
+    Variables that are not ``free`` stay.
     """
 
     def __init__(self, J: Array, r: Array, free: Array | None) -> None:
         self.free = free
         self.J = J if free is None else J[:, free]
         m, n = self.J.shape
-        rows = min(m, n)
-        both = np.empty((m, n + 1))
-        both[:, :n], both[:, n] = self.J, r
-        self._stacked = np.zeros((rows + n, n + 1))
-        self._stacked[:rows] = triangle(both)[:rows] if m > n else both
-        self._top = self._stacked[:rows, :n]
-        self._diagonal = self._stacked.reshape(-1)[rows * (n + 1) :: n + 2]  # below the triangle
+        self._stacked = np.zeros((m + n, n + 1))
+        self._stacked[:m, :n], self._stacked[:m, n] = self.J, r
+        self._diagonal = self._stacked.reshape(-1)[m * (n + 1) :: n + 2]  # below J
         self._inverse: Any = None
 
     @property
@@ -129,12 +125,12 @@ class Damped:
 
     def step(self, damping: float) -> tuple[Array, float]:
         """The step, and by how much ½‖r‖² should fall."""
-        n = self._top.shape[1]
+        n = self.J.shape[1]
         self._diagonal[...] = damping**0.5
         R = triangle(self._stacked)
         self._inverse = np.linalg.inv(R[:n, :n])
         p = -(self._inverse @ R[:n, n])
-        Jp = self._top @ p
+        Jp = self.J @ p
         fall = 0.5 * float(Jp @ Jp) + damping * float(p @ p)
         if not math.isfinite(fall):
             raise Stop("non-finite", "the Jacobian")
