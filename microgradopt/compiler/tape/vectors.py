@@ -80,7 +80,7 @@ class Vectors(Layout):
         def added(b: Array) -> Bound:
             if count == 1:  # NumPy adds up a single column in another order
                 return _add_in_order, (b[entries],), b[out]
-            return np.add.reduce, (b[entries].reshape(terms, count),), b[out]
+            return _add_columns, (b[entries].reshape(terms, count),), b[out]
 
         self._recipes += [taken, added]
 
@@ -124,6 +124,10 @@ def _run_one_by_one(
 
 def _computed(row: Primitive, *args: Any) -> Any:
     return row.compute(args, {})
+
+
+def _add_columns(terms: Array, out: Array) -> None:
+    np.add.reduce(terms, initial=-0.0, out=out)  # 0.0 to begin with would turn sums of −0.0 round
 
 
 def _add_in_order(terms: Array, out: Array) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from microgradopt.engine.graph import Array
-from microgradopt.engine.structure import leaves
+from microgradopt.engine.structure import aligned
 from microgradopt.errors import ShapeError, UsageError
 from microgradopt.optim.solvers.variables import Variables
 
@@ -52,7 +53,7 @@ def read_bounds(bounds: Any, variables: Variables) -> Bounds | None:
         bounds = bounds.lb, bounds.ub
     pairs = list(bounds) if isinstance(bounds, list) else []
     if pairs and all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
-        bounds = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        bounds = tuple(np.array([pair[i] for pair in pairs], object) for i in (0, 1))
     if not isinstance(bounds, tuple) or len(bounds) != 2:
         raise UsageError(
             f"{user}: bounds must be (lower, upper), or a list of {n} pairs; got {bounds!r}"
@@ -72,20 +73,36 @@ def read_bounds(bounds: Any, variables: Variables) -> Bounds | None:
 
 
 def _side(side: Any, variables: Variables, missing: float) -> Array:
-    n = variables.size
-    if side is None or isinstance(side, (int, float)):
-        return np.full(n, missing if side is None else float(side))
-    flat = [x for part in _parts(side) for x in np.ravel(np.array(part, object)).tolist()]
-    if len(flat) != n:
+    if side is None or isinstance(side, numbers.Real):
+        found = np.full(variables.size, _bound(side, missing))
+    elif isinstance(variables.tree, np.ndarray) or isinstance(side, np.ndarray):
+        found = _spread(side, variables.start, missing, variables)
+    else:
+        try:
+            pairs = aligned(side, variables.tree)
+        except LookupError as error:
+            raise ShapeError(
+                f"{variables.user}: a side of the bounds must have the form of x0: it{error}"
+            ) from None
+        found = np.concatenate([_spread(x, like, missing, variables) for x, like in pairs])
+    if np.isnan(found).any():
+        raise UsageError(f"{variables.user}: a bound is NaN; write None or ±inf for no bound")
+    return found
+
+
+def _spread(side: Any, like: Any, missing: float, variables: Variables) -> Array:
+    """The bounds of one leaf: a number or None for all of it, or as many as it has."""
+    given = np.ravel(np.array(side, object))
+    if given.size not in (1, np.size(like)) or (given.size != np.size(like) and np.ndim(side)):
         raise ShapeError(
-            f"{variables.user}: a side of the bounds has {len(flat)} numbers where x0 has {n}"
+            f"{variables.user}: a side of the bounds has {given.size} numbers where x0 has "
+            f"{np.size(like)}"
         )
-    return np.array([missing if x is None else float(x) for x in flat])
+    return np.broadcast_to([_bound(x, missing) for x in given.tolist()], np.size(like))
 
 
-def _parts(side: Any) -> list[Any]:
-    """The leaves of a side; None stands for a number there."""
-    return [side] if isinstance(side, (list, np.ndarray)) else leaves(side)
+def _bound(x: Any, missing: float) -> float:
+    return missing if x is None else float(x)
 
 
 def _refuse(wrong: Array, what: Callable[[int], str], variables: Variables) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 
 from microgradopt.optim.solvers.bounds import Bounds
@@ -45,8 +47,8 @@ def descend(
             run.record(point, float(np.linalg.norm(point.x - before.x)), _slope(point))
             arrived(before, point, tolerances)
     except Stop as stop:
-        if REASONS[stop.reason].success and run.best is point:
-            return _finished(run, direction, point, stop)
+        if REASONS[stop.reason].success and stop.reason != "target" and run.best is point:
+            _finish(run, direction, point)
         return stop
 
 
@@ -69,13 +71,11 @@ def _escaped(point: Point, direction: Direction, tolerances: Tolerances) -> Poin
     return lower
 
 
-def _finished(run: Run, direction: Direction, point: Point, stop: Stop) -> Stop:
-    """The last digits, where the direction knows how to get them."""
-    try:
+def _finish(run: Run, direction: Direction, point: Point) -> None:
+    """The last digits, where the direction knows how to get them and the budget allows it."""
+    with suppress(Stop):
         last = direction.finish(point)
         if last is not point:
-            run.record(last, float(np.linalg.norm(last.x - point.x)), last.slope)
             run.best = last
-    except Stop as spent:
-        return spent
-    return stop
+            run.record(last, float(np.linalg.norm(last.x - point.x)), last.slope)
+            run.best = last  # f may have risen by rounding

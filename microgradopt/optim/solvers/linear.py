@@ -8,6 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from microgradopt.engine.graph import Array
+from microgradopt.optim.solvers.result import Stop
+
+EPS = float(np.finfo(float).eps)
 
 
 def steihaug(
@@ -25,7 +28,9 @@ def steihaug(
         Hd = product(d)
         curvature, rr = float(d @ Hd), float(r @ r)
         alpha = rr / curvature if curvature > 0.0 else math.inf
-        bent = curvature <= np.finfo(float).eps * float(d @ d)
+        if not math.isfinite(curvature):
+            raise Stop("non-finite", "a product with the Hessian")
+        bent = curvature <= EPS * float(np.linalg.norm(d) * np.linalg.norm(Hd))
         if math.isinf(radius) and bent:
             return (p, _fall(g, p, Hp)) if p.any() else (d, _fall(g, d, Hd))
         if bent or float(np.linalg.norm(p + alpha * d)) >= radius:
@@ -76,33 +81,31 @@ def within_ball(H: Array, g: Array, radius: float) -> Array:
     low = float(values[0])
     if low > 0.0 and float(np.linalg.norm(c / values)) <= radius:
         return -(vectors @ (c / values))  # type: ignore[no-any-return]
-    shift = max(-low, 0.0)
-    scale = max(float(np.abs(values).max()), np.finfo(float).tiny)
-    lam = shift + np.finfo(float).eps * scale
-    short = float(np.linalg.norm(c / (values + lam)))
-    if short < radius:  # the hard case
-        q = -c / (values + lam)
-        q[0] += math.sqrt(max(radius**2 - short**2, 0.0)) * (-1.0 if c[0] > 0.0 else 1.0)
-        return vectors @ q
-    return -(vectors @ (c / (values + _multiplier(values, c, radius, lam))))
+    gaps = values - low  # exact near 0, where H + λI is all but singular
+    flat = low <= 0.0 and not c[gaps <= EPS * float(np.abs(values).max())].any()
+    q = np.divide(-c, gaps, out=np.zeros_like(c), where=c != 0.0) if flat else c
+    if flat and (short := float(np.linalg.norm(q))) <= radius:
+        if low < -EPS * float(np.abs(values).max()):
+            q[0] = math.sqrt(radius**2 - short**2)
+        return vectors @ q  # type: ignore[no-any-return]
+    return -(vectors @ (c / (gaps + _multiplier(gaps, c, radius, max(low, 0.0)))))
 
 
-def _multiplier(values: Array, c: Array, radius: float, low: float) -> float:
-    """The λ above ``low`` for which ‖c/(values + λ)‖ is the radius, by safeguarded Newton steps.
+def _multiplier(gaps: Array, c: Array, radius: float, least: float) -> float:
+    """The μ above ``least`` for which ‖c/(gaps + μ)‖ is the radius, by safeguarded Newton steps.
 
     They are taken on 1/‖p‖ − 1/radius, which is nearly straight (Reinsch 1967).
     """
-    high = float(np.linalg.norm(c)) / radius - float(values[0])
-    high = max(high, 2.0 * low, low + np.finfo(float).tiny)
-    lam = low
-    for _ in range(100):
-        q = c / (values + lam)
+    low = max(least, float(np.linalg.norm(c[gaps == 0.0])) / radius)
+    high = max(float(np.linalg.norm(c)) / radius, low)
+    mu = low or high
+    for _ in range(200):
+        q = c / (gaps + mu)
         length = float(np.linalg.norm(q))
-        if abs(length - radius) <= 1e-12 * radius:
+        if abs(length - radius) <= 1e-13 * radius or not low < high:
             break
-        low, high = (lam, high) if length > radius else (low, lam)
-        slope = float((q * q) @ (1.0 / (values + lam))) / length**2
-        lam = lam + (length / radius - 1.0) / slope
-        if not low < lam < high:
-            lam = 0.5 * (low + high)
-    return lam
+        low, high = (mu, high) if length > radius else (low, mu)
+        mu += (length / radius - 1.0) * length**2 / float((q * q) @ (1.0 / (gaps + mu)))
+        if not low < mu < high:
+            mu = math.sqrt(low * high) if low > 0.0 else 0.1 * high
+    return mu

@@ -44,7 +44,8 @@ def gd(lr: Any = None) -> Pair:
     """Steepest descent: backtracking, or with ``lr`` a fixed rate, a schedule, or "1/beta"."""
     if lr is None:
         return Pair(Steepest(), Armijo())
-    return Pair(Steepest(), InverseCurvature() if lr == "1/beta" else FixedRate(lr))
+    beta = isinstance(lr, str) and lr == "1/beta"
+    return Pair(Steepest(), InverseCurvature() if beta else FixedRate(lr))
 
 
 def cg(c1: float = 1e-4, c2: float = 0.2) -> Pair:

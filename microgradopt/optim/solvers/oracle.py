@@ -120,12 +120,13 @@ class Oracle:
 
     def _joined(self, parts: Any, what: str) -> Array:
         """What a user's callable returned for x, as a vector."""
-        flat = self.variables.join([data_of(x) for x in leaves(parts)])
-        if flat.shape != (self.variables.size,):
+        try:
+            return self.variables.aligned(parts)
+        except (LookupError, ShapeError) as error:
             raise ShapeError(
-                f"{what} returned {flat.size} numbers for the {self.variables.size} of x"
-            )
-        return flat
+                f"{self.variables.user}: what {what} returned does not have the form of x: it"
+                f"{error}"
+            ) from None
 
 
 class Objective(Oracle):
@@ -164,6 +165,9 @@ class Objective(Oracle):
         super().__init__(f, x0, jit, user)
         if jac is None and (hess or hessp):
             raise UsageError(f"{user}: hess and hessp go with jac; give jac, or none of them")
+        for name, given in (("jac", jac), ("hess", hess), ("hessp", hessp)):
+            if not (given is None or callable(given) or (name == "jac" and given is True)):
+                raise UsageError(f"{user}: {name} must be a function, got {given!r}")
         self.jac, self.hess, self.hessp = jac, hess, hessp
 
     # Asked by solvers
@@ -173,7 +177,7 @@ class Objective(Oracle):
         self._spend()
         if self.jac is not None:
             return self._own_value(x)[0]
-        return float(self._ask("value", x))
+        return _one(self._ask("value", x))
 
     def value_and_gradient(self, x: Array) -> tuple[float, Array]:
         """f and its gradient."""
@@ -185,7 +189,7 @@ class Objective(Oracle):
                 gradient = self.jac(self.variables.structure(x))
             return value, self._joined(gradient, "jac")
         value, gradient = self._ask("value_and_gradient", x)
-        return float(value), self.variables.join(gradient)
+        return _one(value), self.variables.join(gradient)
 
     def hessian(self, x: Array) -> Array:
         """The matrix of second derivatives, (n, n)."""
@@ -213,7 +217,7 @@ class Objective(Oracle):
     def _own_value(self, x: Array) -> tuple[float, Any]:
         out = self.f(self.variables.structure(x))
         value, gradient = out if self.jac is True else (out, None)
-        return float(value), gradient
+        return _one(value), gradient
 
     def _own_matrix(self, matrix: Any) -> Array:
         n, found = self.variables.size, np.asarray(data_of(matrix), np.float64)
@@ -258,6 +262,8 @@ class Residuals(Oracle):
         user: str = "Residuals",
     ) -> None:
         super().__init__(f, x0, jit, user)
+        if jac is not None and not callable(jac):
+            raise UsageError(f"{user}: jac must be a function, got {jac!r}")
         self.jac = jac
 
     # Asked by solvers
@@ -340,6 +346,11 @@ class Residuals(Oracle):
                 f"{self.variables.user}: this method needs second derivatives; leave jac= out to "
                 "have them from the residuals"
             )
+
+
+def _one(x: Any) -> float:
+    """One number as a float, also out of an array of one."""
+    return float(np.asarray(data_of(x)).item())
 
 
 def _plain_vector(out: Any) -> Array:

@@ -83,8 +83,9 @@ class Point:
         """The largest entry of the gradient; with bounds, of what of it leads inside."""
         if self.bounds is None:
             return float(np.abs(self.gradient).max())
-        inside = self.bounds.clip(self.x - self.gradient)
-        return float(np.abs(inside - self.x).max())
+        g, (lower, upper) = self.gradient, self.bounds
+        room = np.where(g > 0.0, self.x - lower, upper - self.x)
+        return float(np.minimum(np.abs(g), room).max())
 
     @property
     def noise(self) -> float:

@@ -67,6 +67,10 @@ class Search:
         limits = read_bounds(bounds, oracle.variables)
         if limits is not None:
             self._refuse_bounds()
+        if self.pair is not None:
+            self._refuse_oracle(oracle)
+            self.pair.direction.forget()
+            self.pair.globaliser.forget()
         run = Run(oracle, self.budget, callback, path)
         stop = self._stop(run, limits)
         result = run.result(stop.reason, stop.details)
@@ -79,6 +83,15 @@ class Search:
             search = DIRECT[self.method]
             return search(run, bounds, f_target=self.tolerances.f_target, **self.options)
         return descend(run, *self.pair, self.tolerances, bounds)
+
+    def _refuse_oracle(self, oracle: Objective | Residuals) -> None:
+        assert self.pair is not None
+        direction = self.pair.direction
+        if direction.oracle is Residuals and not isinstance(oracle, Residuals):
+            raise UsageError(
+                f"{self.user}: {type(direction).__name__} needs residuals; give them to "
+                "optim.least_squares"
+            )
 
     def _refuse_bounds(self) -> None:
         if self.pair is not None and not self.pair.takes_bounds:

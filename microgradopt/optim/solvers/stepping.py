@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -119,9 +119,12 @@ class ClosureOptimizer:
     def _searched(self, point: Point) -> tuple[Point, str | None]:
         """The point some iterations on, and why they ended early."""
         for i in range(self.max_iter):
+            before = self._memory()["globaliser"]
             try:
                 new = self._next(point)
             except Stop as stop:
+                for name, x in before.items():  # what led nowhere is no lesson for other batches
+                    setattr(self.globaliser, name, x)
                 if stop.reason in RAISED and not (i and REASONS[stop.reason].success):
                     message = explained(stop.reason, stop.details)
                     raise RAISED[stop.reason](f"{type(self).__name__}: {message}") from None
@@ -144,15 +147,17 @@ class ClosureOptimizer:
     # State
 
     def _memory(self) -> dict[str, dict[str, Any]]:
-        pieces: dict[str, Any] = {"direction": self.direction, "globaliser": self.globaliser}
         return {
             key: {name: map_structure(copy_raw, getattr(piece, name)) for name in piece.memory}
-            for key, piece in pieces.items()
+            for key, piece in self._pieces().items()
         }
 
+    def _pieces(self) -> dict[str, Any]:
+        return {"direction": self.direction, "globaliser": self.globaliser}
+
     def _remember(self, memory: dict[str, dict[str, Any]]) -> None:
-        for piece, held in ((self.direction, "direction"), (self.globaliser, "globaliser")):
-            for name, x in memory[held].items():
+        for key, piece in self._pieces().items():
+            for name, x in memory[key].items():
                 setattr(piece, name, map_structure(copy_raw, x))
 
     def state_dict(self) -> dict[str, Any]:
@@ -184,22 +189,37 @@ class ClosureOptimizer:
                 f"are {list(self.params)}"
             )
         n = sum(np.size(p.data) for p in self.params.values())
-        for key, held in own.items():
-            for name in held:
-                self._check_arrays(f"{key}.{name}", found[key][name], n)
+        for key, piece in self._pieces().items():
+            self._check_memory(key, found[key], piece.memory, n)
         self._remember({key: found[key] for key in own})
         self.steps = found["steps"]
 
-    def _check_arrays(self, where: str, x: Any, n: int) -> None:
-        """Refuse what no memory is: None, a number, an array of n or (n, n), a list of them."""
-        fits = x is None or isinstance(x, (int, float))
-        if isinstance(x, np.ndarray):
-            fits = x.dtype == np.float64 and x.shape in ((n,), (n, n))
-        if isinstance(x, list):
-            for i, entry in enumerate(x):
-                self._check_arrays(f"{where}.{i}", entry, n)
-        elif not fits:
-            what = f"{x.dtype} of shape {x.shape}" if isinstance(x, np.ndarray) else repr(x)
+    def _check_memory(
+        self, where: str, found: dict[str, Any], kinds: Mapping[str, str], n: int
+    ) -> None:
+        """Refuse what is not what a piece remembers of n numbers."""
+        for name, kind in kinds.items():
+            if not fits(found[name], kind, n):
+                raise UsageError(
+                    f"{type(self).__name__}: {where}.{name} is {found[name]!r:.100}, which is no "
+                    f"{kind.rstrip('?')} for parameters of {n} numbers"
+                )
+        if len({len(found[name]) for name, kind in kinds.items() if kind == "vectors"}) > 1:
             raise UsageError(
-                f"{type(self).__name__}: {where} is {what:.100}; the parameters have {n} numbers"
+                f"{type(self).__name__}: {where} has lists of different lengths: {', '.join(kinds)}"
             )
+
+
+def fits(x: Any, kind: str, n: int) -> bool:
+    """Whether it is a "number", a "vector" (n,), a "matrix" (n, n), or a list of "vectors".
+
+    A question mark behind it lets it be None.
+    """
+    if x is None:
+        return kind.endswith("?")
+    if kind == "vectors":
+        return isinstance(x, list) and all(fits(entry, "vector", n) for entry in x)
+    if kind.startswith("number"):
+        return isinstance(x, (int, float)) and not isinstance(x, bool)
+    shape = (n,) if kind.startswith("vector") else (n, n)
+    return isinstance(x, np.ndarray) and x.dtype == np.float64 and x.shape == shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ import numpy as np
 from microgradopt.engine.binding import as_before, bind
 from microgradopt.engine.graph import Array, Node
 from microgradopt.engine.rules import data_of
-from microgradopt.engine.structure import leaves, map_structure, rebuild
+from microgradopt.engine.structure import aligned, leaves, map_structure, rebuild
 from microgradopt.engine.tensor import Tensor
 from microgradopt.engine.value import Value
-from microgradopt.errors import UsageError
+from microgradopt.errors import ShapeError, UsageError
 
 
 class Variables:
@@ -64,11 +65,38 @@ class Variables:
     closure = False
 
     def starting(self, x0: Any) -> Variables:
-        """The variables of another start of the same form."""
+        """The variables of another start of the same form; dicts go by key.
+
+        Raises:
+            UsageError: if it has another form.
+        """
         other = Variables(x0, self.user)
-        if other._forms != self._forms or other.module is not self.module:
-            raise UsageError(f"{self.user}: x0 is not of the form that the oracle was made for")
+        try:
+            if other.module is not self.module or other.bound != self.bound:
+                raise LookupError(" is another module, or has other parameters")
+            start = self.aligned(other.tree)
+            if sorted(map(str, other._forms)) != sorted(map(str, self._forms)):
+                raise LookupError(" has other dtypes")
+        except (LookupError, ShapeError) as error:
+            raise UsageError(
+                f"{self.user}: x0 is not of the form that the oracle was made for: it{error}"
+            ) from None
+        other = copy(self)
+        other.start = start
         return other
+
+    def aligned(self, tree: Any) -> Array:
+        """What stands in a structure of this form, as a vector; dicts go by key.
+
+        Raises:
+            LookupError: if it has another form.
+            ShapeError: if an array in it has another shape.
+        """
+        pairs = aligned(tree, self.tree)
+        for x, like in pairs:
+            if np.shape(data_of(x)) != np.shape(like):
+                raise ShapeError(f" has shape {np.shape(data_of(x))} for one of {np.shape(like)}")
+        return self.join([data_of(x) for x, _ in pairs])
 
     def _leaf(self, x: Any) -> Any:
         data = data_of(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,10 +16,11 @@ from microgradopt.optim.solvers.point import Point
 class Direction:
     """The base of directions. A subclass offers one or more ways to a step; a globaliser uses one.
 
-    ``memory`` names the attributes that it learns; they are what a closure optimizer saves.
+    ``memory`` names the attributes that it learns, with what they are (see
+    :func:`stepping.fits`): a closure optimizer saves them.
     """
 
-    memory: ClassVar[tuple[str, ...]] = ()
+    memory: ClassVar[Mapping[str, str]] = {}
     natural: ClassVar[bool] = True
     """Whether its steps have a length of their own, so that line searches first try 1."""
     oracle: ClassVar[type] = Objective

@@ -19,7 +19,7 @@ class BFGS(Direction):
     nothing.
     """
 
-    memory = ("inverse",)
+    memory = {"inverse": "matrix?"}
 
     def __init__(self) -> None:
         self.forget()

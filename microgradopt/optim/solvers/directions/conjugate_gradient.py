@@ -17,7 +17,7 @@ class ConjugateGradient(Direction):
     2013, "The limited memory conjugate gradient method", equation 7.2.
     """
 
-    memory = ("step", "change")
+    memory = {"step": "vector?", "change": "vector?"}
     natural = False
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ class LBFGS(Direction):
     the latest pair (Liu and Nocedal 1989).
     """
 
-    memory = ("steps", "changes")
+    memory = {"steps": "vectors", "changes": "vectors"}
 
     def __init__(self, memory: int = 20) -> None:
         if not isinstance(memory, int) or memory < 1:

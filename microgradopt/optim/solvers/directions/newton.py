@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from microgradopt.engine.graph import Array
+from microgradopt.errors import UsageError
 from microgradopt.optim.solvers.directions.base import Direction
 from microgradopt.optim.solvers.linear import dogleg, within_ball
 from microgradopt.optim.solvers.point import Point
@@ -30,23 +31,24 @@ class Newton(Direction):
     """
 
     def __init__(self, modified: bool = True, dogleg: bool = False) -> None:
+        if not isinstance(modified, bool):
+            raise UsageError(f"Newton: modified must be True or False, got {modified!r}")
         self.modified = modified
         self.dogleg = dogleg
 
     def along(self, point: Point) -> Array:
-        if not np.isfinite(point.hessian).all():
-            raise Stop("non-finite", "the Hessian")
+        H = _finite(point)
         try:
-            L = np.linalg.cholesky(point.hessian)
+            L = np.linalg.cholesky(H)
         except np.linalg.LinAlgError:
             if not self.modified:
-                raise _refused(point.hessian) from None
-            values, vectors = positive(point.hessian)
+                raise _refused(H) from None
+            values, vectors = positive(H)
             return -(vectors @ ((vectors.T @ point.gradient) / values))
         return -np.linalg.solve(L.T, np.linalg.solve(L, point.gradient))
 
     def within(self, point: Point, radius: float) -> tuple[Array, float]:
-        g, H = point.gradient, point.hessian
+        g, H = point.gradient, _finite(point)
         if self.dogleg:
             p = dogleg(g, self._product(H, g), self.along(point), radius)
         else:
@@ -60,7 +62,7 @@ class Newton(Direction):
 
     def escape(self, point: Point) -> Point | None:
         """Along the eigenvector of the most negative curvature, if f falls there."""
-        values, vectors = np.linalg.eigh(point.hessian)
+        values, vectors = np.linalg.eigh(_finite(point))
         if not values[0] < -SMALLEST * np.abs(values).max():
             return None
         v = vectors[:, 0] * max(1.0, float(np.linalg.norm(point.x)))
@@ -69,6 +71,12 @@ class Newton(Direction):
                 if new.value < point.value - 0.1 * t * t * abs(float(values[0])):
                     return new
         return None
+
+
+def _finite(point: Point) -> Array:
+    if not np.isfinite(point.hessian).all():
+        raise Stop("non-finite", "the Hessian")
+    return point.hessian
 
 
 def _refused(H: Array) -> Stop:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from microgradopt.engine.graph import Array
+from microgradopt.errors import UsageError
 from microgradopt.optim.solvers.directions.base import Direction
 from microgradopt.optim.solvers.linear import steihaug
 from microgradopt.optim.solvers.point import Point
@@ -22,6 +23,9 @@ class NewtonCG(Direction):
     """
 
     def __init__(self, most: int | None = None) -> None:
+        whole = isinstance(most, (int, np.integer)) and not isinstance(most, bool)
+        if most is not None and not (whole and most >= 1):
+            raise UsageError(f"NewtonCG: most must be a whole number above 0 or None, got {most!r}")
         self.most = most
 
     def along(self, point: Point) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 from microgradopt.arguments import check_number
 from microgradopt.engine.graph import Array
 from microgradopt.optim.solvers.directions.base import Direction
-from microgradopt.optim.solvers.globalisers.base import Globaliser, descends, nowhere
+from microgradopt.optim.solvers.globalisers.base import Globaliser, nowhere, slope_along
 from microgradopt.optim.solvers.point import Point
 
 SHORTER, SHORTEST = 0.5, 0.1  # a trial is at most and at least so much of the one before
@@ -18,7 +18,7 @@ FIRST = 1.5
 class LineSearch(Globaliser):
     """The base of searches along a direction. Subclasses say which multiple of it they accept."""
 
-    memory = ("before",)
+    memory = {"before": "number?"}
 
     def __init__(self) -> None:
         self.forget()
@@ -38,7 +38,10 @@ class LineSearch(Globaliser):
 
     def _tried(self, point: Point, direction: Direction) -> Point | None:
         p = direction.along(point)
-        slope = descends(point, p)
+        slope = slope_along(point, p)
+        if slope > 0.0:
+            self._first_step = p, slope
+            return None
         longest = direction.longest(point, p)
         t = min(1.0 if direction.natural else self._first(point, p, slope), longest)
         self._first_step = t * p, -t * slope

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ ROUNDING = 100.0 * float(np.finfo(float).eps)  # of x, below which its changes m
 class Globaliser:
     """The base of globalisers; ``memory`` names the attributes that change from step to step."""
 
-    memory: ClassVar[tuple[str, ...]] = ()
+    memory: ClassVar[Mapping[str, str]] = {}
     way: ClassVar[str] = "along"
     """What it asks a direction for."""
 
@@ -35,23 +36,21 @@ class Globaliser:
 
 def nowhere(point: Point, step: Array, expected: float) -> Stop:
     """Why no part of a step was good enough, where it should have lowered f by ``expected``."""
-    nothing = np.abs(step).max() <= ROUNDING * np.abs(point.x).max()
+    nothing = (np.abs(step) <= ROUNDING * np.abs(point.x)).all()
     if nothing or expected <= point.noise:
         return Stop("precision")
     return Stop("no descent", f"f should have fallen by {expected:.3g} and did not")
 
 
-def descends(point: Point, p: Array) -> float:
+def slope_along(point: Point, p: Array) -> float:
     """The slope along p.
 
     Raises:
-        Stop: if it is not one of descent.
+        Stop: if there is none.
     """
     slope = float(point.gradient @ p)
     if not np.isfinite(slope):
         raise Stop("non-finite", "the gradient")
     if slope == 0.0:  # all of it has underflowed
         raise Stop("precision")
-    if slope >= 0.0:
-        raise Stop("no descent", f"the slope along the direction is {slope:.3g}")
     return slope

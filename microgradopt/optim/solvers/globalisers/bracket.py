@@ -108,7 +108,9 @@ def cubic_minimum(a: Trial, b: Trial) -> float:
     d1 = a.slope + b.slope - 3.0 * (b.f - a.f) / width
     scale = max(abs(d1), abs(a.slope), abs(b.slope))
     inside = (d1 / scale) ** 2 - (a.slope / scale) * (b.slope / scale) if scale else 0.0
-    d2 = math.copysign(scale * math.sqrt(max(inside, 0.0)), width)
+    if not inside > 0.0:
+        return b.t
+    d2 = math.copysign(scale * math.sqrt(inside), width)
     bottom = b.slope - a.slope + 2.0 * d2
     t = b.t - width * (b.slope + d2 - d1) / _nonzero(bottom)
     return t if math.isfinite(t) else b.t

@@ -15,6 +15,7 @@ from microgradopt.optim.solvers.point import Point
 ACCEPTED = 1e-3  # of the foretold fall
 LEAST = 1.0 / 3.0  # what a good step leaves of the damping
 TRIALS = 200
+SMALLEST = 1e-280  # damping: a column of zeros must not make the matrix singular
 NOTHING = float(np.finfo(float).eps)
 
 
@@ -38,11 +39,11 @@ class Damping(Globaliser):
             leaves it out.
     """
 
-    memory = ("damping", "growth")
+    memory = {"damping": "number?", "growth": "number"}
     way = "damped"
 
     def __init__(self, start: float = 1e-3, acceleration: float = 0.75) -> None:
-        check_number("Damping", "start", start)
+        check_number("Damping", "start", start, low=SMALLEST)
         check_number("Damping", "acceleration", acceleration)
         self.start, self.acceleration = start, acceleration
         self.forget()
@@ -65,7 +66,8 @@ class Damping(Globaliser):
             fall = point.value - new.value
             ratio = fall / expected if new.finite and expected > 0.0 else -1.0
             if ratio > ACCEPTED:
-                self.damping *= max(LEAST, 1.0 - (2.0 * min(ratio, 1.0) - 1.0) ** 3)
+                factor = max(LEAST, 1.0 - (2.0 * min(ratio, 1.0) - 1.0) ** 3)
+                self.damping = max(factor * self.damping, SMALLEST)
                 self.growth = 2.0
                 new.expected = expected
                 return new

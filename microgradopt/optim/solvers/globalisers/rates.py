@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import numpy as np
 
 from microgradopt.arguments import check_number
 from microgradopt.engine.graph import Array
+from microgradopt.errors import UsageError
 from microgradopt.optim.solvers.directions.base import Direction
 from microgradopt.optim.solvers.globalisers.base import Globaliser
 from microgradopt.optim.solvers.point import Point
@@ -20,7 +21,7 @@ RISE = 1e10  # how many times the first value f may reach before a search is cal
 class FixedRate(Globaliser):
     """x + lr·p whatever comes of it; ``lr`` is a number, or a schedule ``step -> rate``."""
 
-    memory: ClassVar[tuple[str, ...]] = ("steps", "first")
+    memory: ClassVar[Mapping[str, str]] = {"steps": "number", "first": "number?"}
 
     def __init__(self, lr: float | Callable[[int], float] = 0.1) -> None:
         if not callable(lr):
@@ -35,8 +36,9 @@ class FixedRate(Globaliser):
     def advance(self, point: Point, direction: Direction) -> Point:
         self.steps += 1
         self.first = abs(point.value) if self.first is None else self.first
-        p = direction.along(point)
-        new = point.at(point.x + self.rate(point) * p)
+        p, rate = direction.along(point), self.rate(point)
+        new = point.at(point.x + rate * p)
+        new.expected = abs(rate * float(point.gradient @ p))
         if not np.isfinite(new.gradient).all() or not new.value <= RISE * max(self.first, 1.0):
             raise Stop("diverging", f"f = {new.value:g} after {self.steps} steps; lower the rate")
         return new
@@ -52,9 +54,14 @@ class InverseCurvature(FixedRate):
     It is estimated at the start and after each ``every`` steps, from the last eigenvector on.
     """
 
-    memory = (*FixedRate.memory, "vector", "beta")
+    memory = {**FixedRate.memory, "vector": "vector?", "beta": "number"}
 
     def __init__(self, every: int = 10, products: int = 20) -> None:
+        for name, count in (("every", every), ("products", products)):
+            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+                raise UsageError(
+                    f"InverseCurvature: {name} must be a whole number above 0, got {count!r}"
+                )
         self.every, self.products = every, products
         super().__init__()
 

@@ -13,6 +13,7 @@ from microgradopt.optim.solvers.result import Stop
 BAD, GOOD = 0.25, 0.75  # ratios of the fall to the foretold, below and above which the radius moves
 SMALLER, LARGER = 0.25, 2.0
 ACCEPTED = 1e-4
+SMALLEST = 1e-300
 
 
 class TrustRegion(Globaliser):
@@ -25,13 +26,13 @@ class TrustRegion(Globaliser):
         largest: the largest one.
     """
 
-    memory = ("radius",)
+    memory = {"radius": "number?"}
     way = "within"
 
     def __init__(self, radius: float | None = 1.0, largest: float = 1e10) -> None:
-        if radius is not None:
-            check_number("TrustRegion", "radius", radius)
-        check_number("TrustRegion", "largest", largest)
+        for name, length in (("radius", radius), ("largest", largest)):
+            if length is not None or name == "largest":
+                check_number("TrustRegion", name, length, low=SMALLEST)
         self._first, self.largest = radius, largest
         self.forget()
 

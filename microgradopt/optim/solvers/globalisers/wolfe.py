@@ -23,7 +23,11 @@ class StrongWolfe(LineSearch):
     """
 
     def __init__(self, c1: float = 1e-4, c2: float = 0.9) -> None:
-        if not 0.0 < c1 < c2 < 1.0:
+        try:
+            ordered = 0.0 < c1 < c2 < 1.0
+        except TypeError:
+            ordered = False
+        if not ordered:
             raise UsageError(f"StrongWolfe: 0 < c1 < c2 < 1 must hold, got c1={c1!r}, c2={c2!r}")
         self.c1, self.c2 = c1, c2
         super().__init__()
