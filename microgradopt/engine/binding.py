@@ -26,11 +26,12 @@ class as_before:  # noqa: N801  # reads like the keyword it is
 
     def __enter__(self) -> None:
         self._contents = [_contents(leaf) for leaf in self.leaves]
+        self._were_bound = set(self.leaves) & _bound
 
     def __exit__(self, *exception: object) -> None:
         for leaf, before in zip(self.leaves, self._contents):
             _become(leaf, before)
-            _bound.discard(leaf)
+        _bound.difference_update(set(self.leaves) - self._were_bound)
 
 
 def bind(leaf: Node, node: Node) -> None:

@@ -270,7 +270,6 @@ def test_a_bound_parameter_is_one(constant):
     assert net.parameters() == held
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the inner one sets it free")
 def test_bound_outside_it_stays_bound_after_the_inside():
     leaf = Tensor([1.0])
     with as_before([leaf]):

@@ -414,6 +414,20 @@ def test_regions_without_numbers_are_walked_around(method):
     np.testing.assert_allclose(fit.x, 0.01, rtol=1e-6)
 
 
+def test_a_jacobian_beyond_floats():
+    """Its squares are infinite, though it is not."""
+    fit = least_squares(lambda x: x, np.ones(2), jac=lambda x: 1e200 * np.eye(2))
+    assert (fit.reason, fit.nit) == ("non-finite", 0)
+
+
+def test_last_steps_that_shrink_for_long():
+    """Each halves x₂: a hundred of them are enough."""
+    fit = least_squares(lambda x: mg.stack([x[0] - 1.0, x[1] ** 2, x[0] * 0.0 + 2.0]), START / 2.0)
+    assert fit.success
+    assert 0.0 < abs(fit.x[1]) < 1e-20
+    assert fit.nfev < 200
+
+
 def test_no_descent():
     fit = least_squares(lambda x: x, np.ones(2), jac=lambda x: -np.eye(2))
     assert (fit.reason, fit.success) == ("no descent", False)

@@ -306,22 +306,20 @@ def test_bounds_on_the_standard_problems(problem, seed):
 
 
 @pytest.mark.parametrize(
-    ("name", "lower", "upper"),
-    [
-        ("Biggs EXP6", [-np.inf, 1.0, 0.5, -np.inf, 0.2, 0.7], [1.3, 3.0, 2.0, 1.4, 3.0, np.inf]),
-    ],
+    ("name", "seeds"),
+    [("Powell badly scaled", (0, 6, 38, 40)), ("Osborne 1", (11, 12, 16)), ("Biggs EXP6", (20,))],
 )
-def test_an_uphill_direction_is_forgotten(name, lower, upper):
-    """Rounding in the compact matrix turns a direction uphill now and then: start it anew."""
+def test_an_uphill_direction_is_forgotten(name, seeds):
+    """Rounding turns a direction uphill now and then: what misled it must not end the search."""
     problem = BY_NAME[name]
-    for seed in range(40):
+    x = np.array(problem.start)
+    for seed in seeds:
         rng = np.random.default_rng(seed)
-        x = np.array(problem.start)
         n, reach = len(x), 10.0 ** rng.uniform(-2.0, 1.0)
-        low = np.where(rng.random(n) < 0.4, -np.inf, x - reach * rng.exponential(size=n))
-        high = np.where(rng.random(n) < 0.4, np.inf, x + reach * rng.exponential(size=n))
-        found = minimize(problem.value, x, bounds=(low, high), gtol=1e-8, maxfev=2000)
-        assert "slope along the direction" not in found.message
+        lower = np.where(rng.random(n) < 0.4, -np.inf, x - reach * rng.exponential(size=n))
+        upper = np.where(rng.random(n) < 0.4, np.inf, x + reach * rng.exponential(size=n))
+        found = minimize(problem.value, x, bounds=(lower, upper), gtol=1e-8, maxfev=2000)
+        assert found.reason != "no descent"
 
 
 def test_bounds_in_structures():
@@ -380,6 +378,12 @@ def test_bounds_that_are_no_numbers(bounds):
         return
     with pytest.raises(UsageError):
         minimize(bowl, np.zeros(2), bounds=bounds)
+
+
+@pytest.mark.parametrize("side", [{"a": 0.0, "c": 1.0}, [0.0, 1.0], np.zeros(3), {"a": [0.0] * 2}])
+def test_bounds_of_another_form(side):
+    with pytest.raises(ShapeError, match="minimize: a side of the bounds"):
+        minimize(lambda p: p["a"] + p["b"], {"a": 0.0, "b": 0.0}, bounds=(side, None))
 
 
 @pytest.mark.parametrize("method", [m for m in GENERAL if m not in BOUNDED])
@@ -480,13 +484,7 @@ def test_regions_without_numbers_are_walked_around(method):
     assert np.isfinite(found.history.fun).all()
 
 
-WOLFE = {"cg", "bfgs", "l-bfgs", "l-bfgs-b", "newton-cg"}
-REFUSED = pytest.mark.xfail(strict=True, raises=mg.errors.GraphError, reason="taken for a mistake")
-
-
-@pytest.mark.parametrize(
-    "method", [pytest.param(m, marks=REFUSED if m in WOLFE else []) for m in GENERAL]
-)
+@every_method
 def test_forbidden_regions_may_be_plain_infinity(method):
     def f(x):
         return np.inf if x.data[0] < 0.0 else mg.sum((x + 1.0) ** 2) - 0.1 * mg.log(x[0])
@@ -810,6 +808,7 @@ def test_options_are_those_of_the_method(method):
         ("newton", {"c1": 1.0}),
         ("trust-ncg", {"radius": -1.0}),
         ("dogleg", {"radius": np.inf}),
+        ("newton", {"modified": "no"}),
     ],
 )
 def test_options_are_checked(method, options):

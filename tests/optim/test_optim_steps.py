@@ -126,6 +126,26 @@ def test_a_flat_model_takes_no_step_that_brings_nothing():
     np.testing.assert_allclose(p, [0.0, -2.0], rtol=1e-12)
 
 
+def test_within_ball_of_curvatures_far_apart():
+    """Twenty-four orders of magnitude: Newton's steps for λ leave the interval."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        n = int(rng.integers(1, 6))
+        w = np.sign(rng.normal(size=n)) * 10.0 ** rng.uniform(-12.0, 12.0, size=n)
+        g = rng.normal(size=n) * 10.0 ** rng.uniform(-12.0, 12.0, size=n)
+        radius = 10.0 ** rng.uniform(-8.0, 8.0)
+        is_the_minimiser(np.diag(w), g, radius, within_ball(np.diag(w), g, radius))
+
+
+@pytest.mark.parametrize("small", [1e-30, 1e-18])
+@pytest.mark.parametrize("gap", [2.3e-16])
+def test_within_ball_of_lowest_curvatures_all_but_the_same(gap, small):
+    """The hard case by rounding: g has next to nothing along the two lowest eigenvectors."""
+    H, g = np.diag([-1.0, -1.0 + gap, 1.0]), np.array([0.0, small, 1.0])
+    for radius in (1.0, 10.0):
+        is_the_minimiser(H, g, radius, within_ball(H, g, radius))
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_steihaug_falls_by_more_than_steepest_descent(seed):
     for H, g, radius in models(seed):
@@ -371,6 +391,8 @@ def test_strong_wolfe_goes_no_further_than_it_may(seed):
 
 def test_strong_wolfe_gives_up():
     search = globalisers.StrongWolfe()
+    beside = searched(search, lambda t: (0.0 if t <= 1.0 else 1.0, -1.0), 1.0 + 2e-16)[0]
+    assert beside is None  # the interval has closed
     wrong = searched(search, lambda t: (t, -1.0), 1.0)  # a slope of another function
     assert wrong[0] is None
     assert searched(search, lambda t: (0.0 if t == 0.0 else np.nan, -1.0), 1.0)[0] is None
@@ -1031,6 +1053,16 @@ def test_damped_steps_against_the_normal_equations(shape):
             bend = rng.normal(size=shape[0])
             a = model.corrected(bend)
             np.testing.assert_allclose(a[free], -np.linalg.solve(N, K.T @ bend), rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_jacobian_of_no_numbers(bad):
+    oracle = Residuals(lambda x: x, np.ones(2), jac=lambda x: np.full((2, 2), bad))
+    point = Point(oracle, np.ones(2))
+    for ask in (directions.GaussNewton().along, lambda p: directions.GaussNewton().within(p, 1.0)):
+        with pytest.raises(Stop) as stop:
+            ask(point)
+        assert stop.value.reason == "non-finite"
 
 
 def test_triangles():

@@ -90,7 +90,7 @@ class Scalar:
         return self._made_of_nodes(self.number(xs))
 
     def _made_of_nodes(self, out: Any) -> Any:
-        if isinstance(out, Node):
+        if isinstance(out, Node) or not np.isfinite(out).all():  # infinity says: not here
             return out
         raise GraphError(
             f"{self.variables.user}: the function returned plain numbers, {out!r:.100}, of which "

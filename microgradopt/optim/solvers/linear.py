@@ -82,7 +82,7 @@ def within_ball(H: Array, g: Array, radius: float) -> Array:
     if low > 0.0 and float(np.linalg.norm(c / values)) <= radius:
         return -(vectors @ (c / values))  # type: ignore[no-any-return]
     gaps = values - low  # exact near 0, where H + λI is all but singular
-    flat = low <= 0.0 and not c[gaps <= EPS * float(np.abs(values).max())].any()
+    flat = low <= 0.0 and not c[gaps == 0.0].any()
     q = np.divide(-c, gaps, out=np.zeros_like(c), where=c != 0.0) if flat else c
     if flat and (short := float(np.linalg.norm(q))) <= radius:
         if low < -EPS * float(np.abs(values).max()):

@@ -74,8 +74,8 @@ class Search:
         run = Run(oracle, self.budget, callback, path)
         stop = self._stop(run, limits)
         result = run.result(stop.reason, stop.details)
-        if run.best is not None:
-            oracle.variables.keep(run.best.x)
+        assert run.best is not None  # at least the start
+        oracle.variables.keep(run.best.x)
         return result
 
     def _stop(self, run: Run, bounds: Bounds | None) -> Stop:

@@ -108,10 +108,12 @@ class ClosureOptimizer:
             self._remember(memory)
             raise
 
+        steps = self.steps + 1
+
         def finish() -> None:
             if end is not start:
                 variables.keep(end.x)
-            self.steps += 1
+            self.steps = steps
 
         made_whole(finish)
         return np.float64(start.value)

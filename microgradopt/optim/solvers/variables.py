@@ -137,10 +137,6 @@ class Variables:
             return np.array(parts[0], np.float64).ravel()
         return np.concatenate([np.asarray(x, np.float64).ravel() for x in parts])
 
-    def rounded(self, flat: Array) -> Array:
-        """The vector as the leaves can hold it: the same but for float32."""
-        return self.join(self.split(flat))
-
     def structure(self, flat: Array) -> Any:
         """A vector in the form of x0; of a module, a dict by name."""
         return map_structure(_own, rebuild(self.tree, self.split(flat)))

@@ -14,8 +14,7 @@ from microgradopt.optim.solvers.point import Point
 
 ACCEPTED = 1e-3  # of the foretold fall
 LEAST = 1.0 / 3.0  # what a good step leaves of the damping
-TRIALS = 200
-SMALLEST = 1e-280  # damping: a column of zeros must not make the matrix singular
+SMALLEST, LARGEST = 1e-280, 1e280  # damping: a column of zeros must not make a matrix singular
 NOTHING = float(np.finfo(float).eps)
 
 
@@ -57,7 +56,7 @@ class Damping(Globaliser):
         if self.damping is None:
             self.damping = self.start * model.scale
         first: tuple[Array, float] | None = None
-        for _ in range(TRIALS):
+        while True:
             p, expected = model.step(self.damping)
             first = first or (p, expected)
             new = self._tried(point, model, p)
@@ -73,10 +72,9 @@ class Damping(Globaliser):
                 return new
             self.damping *= self.growth
             self.growth *= 2.0
-            if max(expected, abs(fall)) <= NOTHING * point.value or small(p, point.x):
-                break
-        assert first is not None
-        raise nowhere(point, *first)
+            nothing = max(expected, abs(fall)) <= NOTHING * point.value or small(p, point.x)
+            if nothing or self.damping > LARGEST:
+                raise nowhere(point, *first)
 
     def _tried(self, point: Point, model: Damped, p: Array) -> Point:
         step = p
