@@ -31,6 +31,8 @@ NOT_THERE = {  # with gtol = 1e-8
     ("cg", "Watson, n=12"): "creeps",
     ("cg", "Watson, n=9"): "creeps",
     ("cg", "Meyer"): "creeps",
+    ("cg", "Powell badly scaled"): "creeps",
+    ("cg", "Brown badly scaled"): "creeps",
     ("newton-cg", "Meyer"): "unscaled conjugate gradients, a condition of 10¹⁵",
     ("trust-ncg", "Meyer"): "the same",
 }
@@ -526,6 +528,17 @@ def test_no_second_derivative_where_the_gradient_vanishes(second):
     found = minimize(lambda x: 0.0, np.ones(2), "newton", jac=lambda x: 0.0 * x,
                      hess=lambda x: np.full((2, 2), second))  # fmt: skip
     assert found.reason in ("gradient", "non-finite")
+
+
+@pytest.mark.parametrize("method", ["newton", "trust-ncg", "newton-cg"])
+def test_float32_arrives(method):
+    """Where no step lowers f any more in its precision, all is done."""
+    goal = np.float32(0.3)
+    for seed in range(6):
+        x0 = np.random.default_rng(seed).normal(size=4).astype(np.float32)
+        found = minimize(lambda x: 3.0 * mg.sum(mg.cosh(x)) + mg.sum((x - goal) ** 2), x0, method)
+        assert found.success
+        assert np.abs(found.jac).max() < 1e-2  # √ε
 
 
 @every_method

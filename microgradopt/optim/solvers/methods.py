@@ -48,7 +48,7 @@ def gd(lr: Any = None) -> Pair:
     return Pair(Steepest(), InverseCurvature() if beta else FixedRate(lr))
 
 
-def cg(c1: float = 1e-4, c2: float = 0.2) -> Pair:
+def cg(c1: float = 1e-4, c2: float = 0.1) -> Pair:
     """Conjugate gradients of Hager and Zhang, with a line search near the minimum."""
     return Pair(ConjugateGradient(), StrongWolfe(c1, c2))
 

@@ -7,10 +7,9 @@ from functools import cached_property
 import numpy as np
 
 from microgradopt.engine.graph import Array
+from microgradopt.errors import ShapeError
 from microgradopt.optim.solvers.bounds import Bounds
 from microgradopt.optim.solvers.oracle import Objective, Residuals
-
-EPS = float(np.finfo(float).eps)
 
 
 class Point:
@@ -66,7 +65,12 @@ class Point:
     def jacobian(self) -> Array:
         """J, (m, n)."""
         assert isinstance(self.oracle, Residuals)
-        return self.oracle.jacobian(self.x)
+        J = self.oracle.jacobian(self.x)
+        if len(J) != len(self.residuals):
+            raise ShapeError(
+                f"jac returned {len(J)} rows, and there are {len(self.residuals)} residuals"
+            )
+        return J
 
     @cached_property
     def hessian(self) -> Array:
@@ -90,10 +94,11 @@ class Point:
     @property
     def noise(self) -> float:
         """A fall of f that is nothing but rounding."""
-        noise = 100.0 * EPS * abs(self.value)
+        eps = self.oracle.variables.eps
+        noise = 100.0 * eps * abs(self.value)
         if self.dense:  # r may be what is left of large terms
-            terms = np.abs(self.jacobian) @ np.abs(self.x)
-            noise += EPS * float(np.abs(self.residuals) @ terms)
+            lost = eps * (np.abs(self.jacobian) @ np.abs(self.x))
+            noise += float((np.abs(self.residuals) + 0.5 * lost) @ lost)
         return noise
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,11 @@ class Variables:
     def size(self) -> int:
         """How many numbers there are."""
         return len(self.start)
+
+    @cached_property
+    def eps(self) -> float:
+        """The rounding of the coarsest leaf: float64's, or float32's."""
+        return max(float(np.finfo(form[1] if form else float).eps) for form in self._forms)
 
     def split(self, flat: Array) -> list[Any]:
         """A vector as leaves: floats, and arrays of their own shapes and dtypes."""

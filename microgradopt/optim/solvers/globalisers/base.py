@@ -12,8 +12,6 @@ from microgradopt.optim.solvers.directions.base import Direction
 from microgradopt.optim.solvers.point import Point
 from microgradopt.optim.solvers.result import Stop
 
-ROUNDING = 100.0 * float(np.finfo(float).eps)  # of x, below which its changes mean nothing
-
 
 class Globaliser:
     """The base of globalisers; ``memory`` names the attributes that change from step to step."""
@@ -36,7 +34,8 @@ class Globaliser:
 
 def nowhere(point: Point, step: Array, expected: float) -> Stop:
     """Why no part of a step was good enough, where it should have lowered f by ``expected``."""
-    nothing = (np.abs(step) <= ROUNDING * np.abs(point.x)).all()
+    rounding = 100.0 * point.oracle.variables.eps
+    nothing = (np.abs(step) <= rounding * np.abs(point.x)).all()
     if nothing or expected <= point.noise:
         return Stop("precision")
     return Stop("no descent", f"f should have fallen by {expected:.3g} and did not")

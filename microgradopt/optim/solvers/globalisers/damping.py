@@ -15,12 +15,6 @@ from microgradopt.optim.solvers.point import Point
 ACCEPTED = 1e-3  # of the foretold fall
 LEAST = 1.0 / 3.0  # what a good step leaves of the damping
 SMALLEST, LARGEST = 1e-280, 1e280  # damping: a column of zeros must not make a matrix singular
-NOTHING = float(np.finfo(float).eps)
-
-
-def small(step: Array, x: Array) -> bool:
-    """Whether a step is lost in the rounding of x."""
-    return bool((np.abs(step) <= NOTHING * np.abs(x)).all())
 
 
 class Damping(Globaliser):
@@ -72,8 +66,10 @@ class Damping(Globaliser):
                 return new
             self.damping *= self.growth
             self.growth *= 2.0
-            nothing = max(expected, abs(fall)) <= NOTHING * point.value or small(p, point.x)
-            if nothing or self.damping > LARGEST:
+            eps = point.oracle.variables.eps
+            nothing = max(expected, abs(fall)) <= eps * point.value
+            lost = (np.abs(p) <= eps * np.abs(point.x)).all()
+            if nothing or lost or self.damping > LARGEST:
                 raise nowhere(point, *first)
 
     def _tried(self, point: Point, model: Damped, p: Array) -> Point:
