@@ -202,6 +202,12 @@ def test_a_rate_that_leads_in_circles_is_no_success():
     assert not found.success
 
 
+def test_a_schedule_that_has_ended_is_no_success():
+    found = minimize(lambda x: x * x, 3.0, "gd", lr=lambda step: 0.1 if step < 5 else 0.0)
+    assert found.fun > 1.0
+    assert not found.success
+
+
 def test_saddle_points_and_maxima():
     """Newton's method leaves them; as it was published it goes there."""
 

@@ -15,7 +15,13 @@ from microgradopt.optim.solvers.directions.gauss_newton import triangle
 from microgradopt.optim.solvers.directions.lbfgsb import Compact, cauchy_point
 from microgradopt.optim.solvers.globalisers.base import nowhere
 from microgradopt.optim.solvers.globalisers.bracket import Trial, cubic_minimum
-from microgradopt.optim.solvers.linear import dogleg, steihaug, to_edge, within_ball
+from microgradopt.optim.solvers.linear import (
+    _multiplier,
+    dogleg,
+    steihaug,
+    to_edge,
+    within_ball,
+)
 from microgradopt.optim.solvers.point import Point
 from microgradopt.optim.solvers.result import Stop
 
@@ -144,6 +150,11 @@ def test_within_ball_of_lowest_curvatures_all_but_the_same(gap, small):
     H, g = np.diag([-1.0, -1.0 + gap, 1.0]), np.array([0.0, small, 1.0])
     for radius in (1.0, 10.0):
         is_the_minimiser(H, g, radius, within_ball(H, g, radius))
+
+
+def test_a_multiplier_where_none_is_needed():
+    """The step is inside without one: what comes out is as good as 0."""
+    assert 0.0 <= _multiplier(np.array([1.0, 2.0]), np.array([1e-3, 0.0]), 10.0, 0.0) < 1e-100
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -833,6 +844,14 @@ def test_before_it_has_learned():
         direction.forget()
         assert not direction.natural
         np.testing.assert_array_equal(direction.along(At(None, g)), -g)
+
+
+@pytest.mark.parametrize("kind", [directions.LBFGS, directions.LBFGSB])
+def test_curvature_that_all_but_underflows(kind):
+    """At 10⁻¹⁶⁰ the products of steps and changes are no numbers to divide by."""
+    direction = kind()
+    taught(direction, [(np.full(2, 1e-160), np.full(2, 1e-160))])
+    assert np.isfinite(direction.along(At(None, np.full(2, 1e-160)))).all()
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 12])

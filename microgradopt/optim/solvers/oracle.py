@@ -142,6 +142,7 @@ class Objective(Oracle):
         jit: None compiles each function at its twentieth call, with the numpy backend, whose
             results are those of the function as written to the bit; a backend's name or True at the
             first call; False never. What cannot be compiled runs as written; ``compiled`` says so.
+            Numbers that f reads from attributes of other objects must stay as they are, or False.
 
     >>> import microgradopt as mg
     >>> oracle = Objective(lambda x: mg.sum(x**3), np.array([1.0, 2.0]))

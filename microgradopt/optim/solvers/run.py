@@ -36,6 +36,11 @@ class Tolerances:
         """Refuse what is no tolerance."""
         for name in ("gtol", "ftol", "xtol"):
             check_number(user, name, getattr(self, name))
+        f_target: Any = self.f_target
+        if isinstance(f_target, bool) or not isinstance(f_target, (int, float, np.number)):
+            raise UsageError(f"{user}: f_target must be a number, got {f_target!r}")
+        if math.isnan(f_target):
+            raise UsageError(f"{user}: f_target is NaN; leave it out for no target")
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,8 @@ class Search:
         path: bool,
     ) -> Result:
         """Go from the oracle's start; parameters of a module are the best ones at the end."""
+        if callback is not None and not callable(callback):
+            raise UsageError(f"{self.user}: callback must be a function, got {callback!r}")
         limits = read_bounds(bounds, oracle.variables)
         if limits is not None:
             self._refuse_bounds()

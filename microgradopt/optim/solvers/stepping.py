@@ -185,6 +185,8 @@ class ClosureOptimizer:
             **{key: dict.fromkeys(held) for key, held in own.items()},
         }
         found = check_state(user, state, form, "the state")
+        if found["steps"] < 0:
+            raise UsageError(f"{user}: the state has steps below 0: {found['steps']}")
         if found["optimizer"] != user or found["names"] != list(self.params):
             raise UsageError(
                 f"{user}: the state is of {found['optimizer']} with {found['names']!r:.200}; here "

@@ -8,7 +8,7 @@ from microgradopt.engine.graph import Array
 from microgradopt.optim.solvers.directions.base import Direction
 from microgradopt.optim.solvers.point import Point
 
-EPS = float(np.finfo(float).eps)
+EPS, TINY = float(np.finfo(float).eps), float(np.finfo(float).tiny)
 
 
 class BFGS(Direction):
@@ -49,4 +49,5 @@ class BFGS(Direction):
 
 def teaches(s: Array, y: Array) -> bool:
     """Whether the curvature along a step is positive beyond rounding."""
-    return float(y @ s) > EPS * float(np.linalg.norm(y) * np.linalg.norm(s))
+    least = EPS * float(np.linalg.norm(y) * np.linalg.norm(s))
+    return float(y @ s) > max(least, TINY)

@@ -38,7 +38,7 @@ class FixedRate(Globaliser):
         self.first = abs(point.value) if self.first is None else self.first
         p, rate = direction.along(point), self.rate(point)
         new = point.at(point.x + rate * p)
-        new.expected = abs(rate * float(point.gradient @ p))
+        new.expected = abs(rate * float(point.gradient @ p)) or np.inf  # a rate of 0 says nothing
         if not np.isfinite(new.gradient).all() or not new.value <= RISE * max(self.first, 1.0):
             raise Stop("diverging", f"f = {new.value:g} after {self.steps} steps; lower the rate")
         return new
