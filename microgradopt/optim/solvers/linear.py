@@ -99,13 +99,14 @@ def _multiplier(gaps: Array, c: Array, radius: float, least: float) -> float:
     low = max(least, float(np.linalg.norm(c[gaps == 0.0])) / radius)
     high = max(float(np.linalg.norm(c)) / radius, low)
     mu = low or high
-    for _ in range(200):
+    while True:
         q = c / (gaps + mu)
         length = float(np.linalg.norm(q))
-        if abs(length - radius) <= 1e-13 * radius or not low < high:
-            break
+        if abs(length - radius) <= 1e-13 * radius:
+            return mu
         low, high = (mu, high) if length > radius else (low, mu)
-        mu += (length / radius - 1.0) * length**2 / float((q * q) @ (1.0 / (gaps + mu)))
+        mu += (length / radius - 1.0) * length * length / float((q * q) @ (1.0 / (gaps + mu)))
         if not low < mu < high:
             mu = math.sqrt(low * high) if low > 0.0 else 0.1 * high
-    return mu
+        if not low < mu < high:  # they are neighbours
+            return mu
