@@ -4,7 +4,20 @@ import math
 import numbers
 from typing import Any
 
+import numpy as np
+
 from microgradopt.errors import UsageError
+
+
+def is_integer(n: Any) -> bool:
+    """Whether it is a whole number, of Python's or NumPy's; truth values are none."""
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
+
+
+def check_most(user: str, name: str, most: Any) -> None:
+    """Refuse what is neither a whole number above 0 nor None, which sets no limit."""
+    if most is not None and not (is_integer(most) and most >= 1):
+        raise UsageError(f"{user}: {name} must be a whole number above 0 or None, got {most!r}")
 
 
 def check_number(

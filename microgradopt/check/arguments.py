@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from microgradopt.check.numeric import Leaves
+from microgradopt.engine.binding import has_parameters
 from microgradopt.engine.graph import Node
 from microgradopt.engine.rules import data_of
 from microgradopt.engine.structure import leaves, map_structure
@@ -38,7 +39,7 @@ class Arguments:
         self.places: list[str] = []
         self.parameters: dict[int, int] = {}  # id of a module's parameter: where it is in xs
         self.direct: list[int] = []  # where the leaves of the arguments themselves are
-        self.owner = f if _is_module(f) else getattr(f, "__self__", None)
+        self.owner = f if has_parameters(f) else getattr(f, "__self__", None)
         found = [pair for i, x in enumerate(args) for pair in places_of(x, f"argument {i}")]
         for place, x in [("f", self.owner), *found]:
             self._add(place, x)
@@ -49,7 +50,7 @@ class Arguments:
             raise UsageError("give at least one number or array to differentiate by")
 
     def _add(self, place: str, x: Any) -> None:
-        if _is_module(x):
+        if has_parameters(x):
             for name, parameter in x.named_parameters():
                 if isinstance(parameter, Node) and id(parameter) not in self.parameters:
                     self.parameters[id(parameter)] = len(self.xs)
@@ -71,7 +72,7 @@ class Arguments:
         direct = iter([operands[k] for k in self.direct])
 
         def fill(x: Any) -> Any:
-            if _is_module(x):
+            if has_parameters(x):
                 return _copy(x, memo)
             return next(direct) if _is_differentiable(x) else x
 
@@ -79,7 +80,7 @@ class Arguments:
         f = self.f
         if f is self.owner:
             f = _copy(f, memo)
-        elif _is_module(self.owner):
+        elif has_parameters(self.owner):
             f = getattr(_copy(self.owner, memo), f.__name__)
         return f(*args)
 
@@ -100,10 +101,6 @@ def as_result(y: Any) -> Any:
         return float(data)
     what = f"an array of dtype {data.dtype}" if isinstance(data, np.ndarray) else repr(data)
     raise UsageError(f"check_grads: the function must return real numbers or arrays, not {what}")
-
-
-def _is_module(x: Any) -> bool:
-    return callable(getattr(x, "named_parameters", None)) and not isinstance(x, type)
 
 
 def _is_differentiable(x: Any) -> bool:

@@ -45,6 +45,11 @@ def is_bound(node: Node) -> bool:
     return node in _bound
 
 
+def has_parameters(x: Any) -> bool:
+    """Whether it is a module: whatever has ``named_parameters()``."""
+    return callable(getattr(x, "named_parameters", None)) and not isinstance(x, type)
+
+
 def _contents(node: Node) -> list[Any]:
     return [slot.__get__(node) for slot in _SLOTS]
 

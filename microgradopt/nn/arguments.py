@@ -5,14 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from microgradopt.arguments import is_integer
 from microgradopt.engine.graph import Node
 from microgradopt.engine.rules import data_of
 from microgradopt.errors import DTypeError, ShapeError, UsageError
-
-
-def is_integer(n: Any) -> bool:
-    """Whether it is a whole number, of Python's or NumPy's; truth values are none."""
-    return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
 
 
 def integer(user: str, what: str, n: Any) -> int:

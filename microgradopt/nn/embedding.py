@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from microgradopt.arguments import is_integer
 from microgradopt.engine.graph import Array
 from microgradopt.engine.ops.elementwise import where
 from microgradopt.engine.ops.indexing import whole
 from microgradopt.engine.ops.shapes import index
 from microgradopt.engine.rules import data_of
 from microgradopt.errors import DTypeError, UsageError
-from microgradopt.nn.arguments import call_of, count, is_integer
+from microgradopt.nn.arguments import call_of, count
 from microgradopt.nn.init import Initialiser, normal
 from microgradopt.nn.module import Module, Sample
 from microgradopt.nn.weights import weight_and_bias

@@ -20,8 +20,8 @@ LIMITS_OF_TUPLES = {  # their numbers' names in LIMITS
 }
 
 
-def as_groups(params: Iterable[Any], user: str) -> list[dict[str, Any]]:
-    """Parameters as groups: those given, or one of all."""
+def as_entries(params: Iterable[Any], user: str) -> list[Any]:
+    """Parameters, pairs or groups as a list."""
     if isinstance(params, Node):
         raise UsageError(f"{user}: params must be a list of parameters; write {user}([p], …)")
     if not np.iterable(params) or isinstance(params, (str, dict)):
@@ -32,6 +32,12 @@ def as_groups(params: Iterable[Any], user: str) -> list[dict[str, Any]]:
     entries = list(params)
     if not entries:
         raise UsageError(f"{user}: params is empty; a generator can be used up only once")
+    return entries
+
+
+def as_groups(params: Iterable[Any], user: str) -> list[dict[str, Any]]:
+    """Parameters as groups: those given, or one of all."""
+    entries = as_entries(params, user)
     if not any(isinstance(entry, dict) for entry in entries):
         return [{"params": entries}]
     for entry in entries:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.arguments import check_number
+from microgradopt.arguments import check_number, is_integer
 from microgradopt.engine.graph import Array
 from microgradopt.errors import UsageError
 from microgradopt.optim.kronecker.factors import averaged, unmeasured
@@ -151,7 +151,7 @@ def _check_flag(name: str, value: Any) -> None:
 
 
 def _check_count(name: str, value: Any, more: str = "") -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+    if not is_integer(value) or value < 1:
         raise UsageError(f"KFAC: {name} must be an int of at least 1{more}, got {value!r}")
 
 

@@ -33,8 +33,8 @@ def descend(
     Returns:
         The reason.
     """
-    point = Point(run.oracle, run.oracle.variables.start, bounds)
-    point.dense = direction.oracle is Residuals
+    dense = direction.oracle is Residuals
+    point = Point(run.oracle, run.oracle.variables.start, bounds, dense)
     run.best = point
     try:
         refuse_start(point)

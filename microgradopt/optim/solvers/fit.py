@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from microgradopt.engine.graph import Array
-from microgradopt.engine.structure import leaves
 from microgradopt.errors import LinAlgError, UsageError
-from microgradopt.optim.solvers.oracle import Residuals
 from microgradopt.optim.solvers.point import Point
 from microgradopt.optim.solvers.result import Result
 from microgradopt.optim.solvers.variables import Variables
@@ -80,16 +78,14 @@ class Fit(Result):
         return self.variables.structure(np.sqrt(np.diag(self.covariance)))
 
 
-def as_fit(result: Result, oracle: Residuals) -> Fit:
-    """The result of a search over residuals, with these and their Jacobian at its end."""
-    variables, oracle.last = oracle.variables, None  # what follows is not of the search
-    x = variables.join(leaves(result.x))
-    point = Point(oracle, x)
-    J = point.jacobian
-    known = {**vars(result), "fun": point.residuals, "jac": J}
+def as_fit(result: Result, best: Point) -> Fit:
+    """The result of a search over residuals, with these and their Jacobian at its best point."""
+    variables = best.oracle.variables
+    best.oracle.last = None  # what follows is not of the search
+    J, r = best.jacobian, best.residuals
     return Fit(
-        **known,
-        cost=point.value,
-        grad=variables.structure(J.T @ point.residuals),
+        **{**vars(result), "fun": r, "jac": J},
+        cost=0.5 * float(r @ r),
+        grad=variables.structure(J.T @ r),
         variables=variables,
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from microgradopt.errors import UsageError
 from microgradopt.optim.solvers.fit import Fit, as_fit
-from microgradopt.optim.solvers.methods import DIRECT, GENERAL, OF_RESIDUALS
+from microgradopt.optim.solvers.methods import GENERAL, OF_RESIDUALS
 from microgradopt.optim.solvers.oracle import Objective, Residuals
 from microgradopt.optim.solvers.result import Result
 from microgradopt.optim.solvers.run import Budget, Tolerances
@@ -95,11 +95,9 @@ def minimize(
     if method is None:
         method = "l-bfgs-b" if bounds is not None else "bfgs" if n < MANY else "l-bfgs"
     tolerances = Tolerances(gtol, ftol, xtol, f_target)
-    if maxiter is None and str(method) not in DIRECT:  # which have budgets of their own
-        maxiter = max(1000, 200 * n)
-    budget = Budget(maxiter, maxfev)
-    search = Search("minimize", method, GENERAL, options, tolerances, budget)
-    return search.of(oracle, bounds, callback, path)
+    budget, usual = Budget(maxiter, maxfev), Budget(max(1000, 200 * n), None)
+    search = Search("minimize", method, GENERAL, options, tolerances, budget, usual)
+    return search.of(oracle, bounds, callback, path)[0]
 
 
 def least_squares(
@@ -156,14 +154,12 @@ def least_squares(
         oracle = residuals.starting(x0)
     else:
         oracle = Residuals(residuals, x0, jac=jac, jit=jit, user="least_squares")
-    n = oracle.variables.size
     tolerances = Tolerances(gtol, ftol, xtol, f_target)
-    if maxfev is None and str(method) not in DIRECT:
-        maxfev = EVALUATIONS * (n + 1)
     budget = Budget(maxiter, maxfev)
+    usual = Budget(None, EVALUATIONS * (oracle.variables.size + 1))
     pairs = {**GENERAL, **OF_RESIDUALS}
-    search = Search("least_squares", method, pairs, options, tolerances, budget)
-    return as_fit(search.of(oracle, bounds, callback, path), oracle)
+    search = Search("least_squares", method, pairs, options, tolerances, budget, usual)
+    return as_fit(*search.of(oracle, bounds, callback, path))
 
 
 def _refuse_again(user: str, **options: Any) -> None:

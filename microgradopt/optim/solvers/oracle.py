@@ -273,7 +273,8 @@ class Residuals(Oracle):
         """r at a vector, (m,)."""
         self._spend()
         if self.jac is not None:
-            return _plain_vector(self.f(self.variables.structure(x)))
+            out = self.f(self.variables.structure(x))
+            return self.variables.join([data_of(r) for r in leaves(out)])
         return np.asarray(self._ask("residuals", x), np.float64)
 
     def jacobian(self, x: Array) -> Array:
@@ -352,7 +353,3 @@ class Residuals(Oracle):
 def _one(x: Any) -> float:
     """One number as a float, also out of an array of one."""
     return float(np.asarray(data_of(x)).item())
-
-
-def _plain_vector(out: Any) -> Array:
-    return np.concatenate([np.asarray(data_of(x), np.float64).ravel() for x in leaves(out)])

@@ -19,19 +19,22 @@ class Point:
     """
 
     def __init__(
-        self, oracle: Objective | Residuals, x: Array, bounds: Bounds | None = None
+        self,
+        oracle: Objective | Residuals,
+        x: Array,
+        bounds: Bounds | None = None,
+        dense: bool = False,
     ) -> None:
         self.oracle = oracle
         self.x = x
         self.bounds = bounds
-        self.dense = False  # whether the gradient is to come from the Jacobian, needed anyway
+        self.dense = dense  # whether the gradient is to come from the Jacobian, needed anyway
         self.expected = 0.0  # by how much a model foretold that f would fall on the way here
 
     def at(self, x: Array) -> Point:
         """Another point of the same search, within its bounds."""
-        made = Point(self.oracle, x if self.bounds is None else self.bounds.clip(x), self.bounds)
-        made.dense = self.dense
-        return made
+        inside = x if self.bounds is None else self.bounds.clip(x)
+        return Point(self.oracle, inside, self.bounds, self.dense)
 
     @cached_property
     def value(self) -> float:
@@ -105,3 +108,8 @@ class Point:
     def finite(self) -> bool:
         """Whether the function is a number here."""
         return bool(np.isfinite(self.value))
+
+
+def is_small(step: Array, x: Array, share: float) -> bool:
+    """Whether a step moves no variable by more than a share of it."""
+    return bool((np.abs(step) <= share * np.abs(x)).all())

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from microgradopt.arguments import check_number
-from microgradopt.engine.graph import Array
+from microgradopt.arguments import check_most, check_number
 from microgradopt.errors import UsageError
 from microgradopt.optim.solvers.oracle import Objective, Residuals
-from microgradopt.optim.solvers.point import Point
+from microgradopt.optim.solvers.point import Point, is_small
 from microgradopt.optim.solvers.result import REASONS, History, Result, Stop, explained
 
 FAR = 1e50  # an entry of x, or how far below zero f is, from which on a search diverges
@@ -36,11 +36,15 @@ class Tolerances:
         """Refuse what is no tolerance."""
         for name in ("gtol", "ftol", "xtol"):
             check_number(user, name, getattr(self, name))
-        f_target: Any = self.f_target
-        if isinstance(f_target, bool) or not isinstance(f_target, (int, float, np.number)):
-            raise UsageError(f"{user}: f_target must be a number, got {f_target!r}")
-        if math.isnan(f_target):
-            raise UsageError(f"{user}: f_target is NaN; leave it out for no target")
+        check_target(user, self.f_target)
+
+
+def check_target(user: str, f_target: Any) -> None:
+    """Refuse what is no value to stop at."""
+    if isinstance(f_target, bool) or not isinstance(f_target, numbers.Real) or f_target != f_target:
+        raise UsageError(
+            f"{user}: f_target must be a number, got {f_target!r}; leave it out for no target"
+        )
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,14 @@ class Budget:
     def check(self, user: str) -> None:
         """Refuse what is no budget."""
         for name in ("maxiter", "maxfev"):
-            most = getattr(self, name)
-            whole = isinstance(most, (int, np.integer)) and not isinstance(most, bool)
-            if most is not None and not (whole and most >= 1):
-                raise UsageError(
-                    f"{user}: {name} must be a whole number above 0 or None, got {most!r}"
-                )
+            check_most(user, name, getattr(self, name))
+
+    def or_else(self, usual: Budget) -> Budget:
+        """The same, with the usual limits where it has none."""
+        return Budget(
+            usual.maxiter if self.maxiter is None else self.maxiter,
+            usual.maxfev if self.maxfev is None else self.maxfev,
+        )
 
 
 class Run:
@@ -151,11 +157,6 @@ def arrived(before: Point, after: Point, tolerances: Tolerances) -> None:
         raise Stop("target")
     if max(abs(fall), after.expected) <= tolerances.ftol * size:
         raise Stop("value")
-    small = small_step(after.x - before.x, after.x, tolerances.xtol)
+    small = is_small(after.x - before.x, after.x, tolerances.xtol)
     if small and after.expected <= tolerances.xtol * size:
         raise Stop("step")
-
-
-def small_step(step: Array, x: Array, xtol: float) -> bool:
-    """Whether no variable moves by more than a fraction ``xtol`` of it."""
-    return bool((np.abs(step) <= xtol * np.abs(x)).all())

@@ -11,6 +11,7 @@ from microgradopt.optim.solvers.bounds import Bounds, read_bounds
 from microgradopt.optim.solvers.descent import descend
 from microgradopt.optim.solvers.methods import DIRECT, Pair, as_pair, checked_options
 from microgradopt.optim.solvers.oracle import Objective, Residuals
+from microgradopt.optim.solvers.point import Point
 from microgradopt.optim.solvers.result import Result, Stop
 from microgradopt.optim.solvers.run import Budget, Run, Tolerances
 
@@ -20,6 +21,7 @@ class Search:
 
     Args:
         pairs: the methods with gradients, by name.
+        usual: their budget where none is given; the others have their own.
     """
 
     def __init__(
@@ -30,13 +32,15 @@ class Search:
         options: dict[str, Any],
         tolerances: Tolerances,
         budget: Budget,
+        usual: Budget,
     ) -> None:
         tolerances.check(user)
         budget.check(user)
         self.user, self.method = user, method
-        self.tolerances, self.budget = tolerances, budget
+        self.tolerances = tolerances
         self.pairs, self.options = pairs, options
         self.pair = self._pair()
+        self.budget = budget.or_else(usual) if self.pair else budget
 
     def _pair(self) -> Pair | None:
         """Direction and globaliser; None for a method without gradients."""
@@ -62,8 +66,12 @@ class Search:
         bounds: Any,
         callback: Callable[[Result], Any] | None,
         path: bool,
-    ) -> Result:
-        """Go from the oracle's start; parameters of a module are the best ones at the end."""
+    ) -> tuple[Result, Point]:
+        """Go from the oracle's start; parameters of a module are the best ones at the end.
+
+        Returns:
+            The result, and the best point.
+        """
         if callback is not None and not callable(callback):
             raise UsageError(f"{self.user}: callback must be a function, got {callback!r}")
         limits = read_bounds(bounds, oracle.variables)
@@ -78,7 +86,7 @@ class Search:
         result = run.result(stop.reason, stop.details)
         assert run.best is not None  # at least the start
         oracle.variables.keep(run.best.x)
-        return result
+        return result, run.best
 
     def _stop(self, run: Run, bounds: Bounds | None) -> Stop:
         if self.pair is None:

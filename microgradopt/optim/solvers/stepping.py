@@ -9,16 +9,18 @@ import numpy as np
 
 from microgradopt.atomic import made_whole
 from microgradopt.engine import modes
-from microgradopt.engine.graph import Node, copy_raw
+from microgradopt.engine.graph import copy_raw
 from microgradopt.engine.quiet import quietly
 from microgradopt.engine.structure import map_structure
 from microgradopt.errors import LinAlgError, NonFiniteError, TraceError, UsageError
-from microgradopt.optim.options import by_name
+from microgradopt.optim.options import as_entries, by_name
 from microgradopt.optim.saving import check_state
+from microgradopt.optim.solvers.directions.base import Direction
+from microgradopt.optim.solvers.globalisers.base import Globaliser
 from microgradopt.optim.solvers.methods import Pair
 from microgradopt.optim.solvers.oracle import Residuals
 from microgradopt.optim.solvers.point import Point
-from microgradopt.optim.solvers.result import REASONS, Stop, explained
+from microgradopt.optim.solvers.result import Stop, explained
 from microgradopt.optim.solvers.variables import Variables
 
 RAISED = {"non-finite": NonFiniteError, "diverging": NonFiniteError, "singular": LinAlgError}
@@ -59,12 +61,7 @@ class ClosureOptimizer:
         user = type(self).__name__
         if not isinstance(max_iter, int) or isinstance(max_iter, bool) or max_iter < 1:
             raise UsageError(f"{user}: max_iter must be a whole number above 0, got {max_iter!r}")
-        if isinstance(params, (Node, str, dict)) or not np.iterable(params):
-            raise UsageError(
-                f"{user}: params must be a list of parameters, got {type(params).__name__}; write "
-                "model.parameters(), or list(named.items()) for a dict"
-            )
-        self.params = by_name(params, user, {})
+        self.params = by_name(as_entries(params, user), user, {})
         self.direction, self.globaliser = pair
         self.max_iter = max_iter
         self.tolerance_grad, self.tolerance_change = tolerance_grad, tolerance_change
@@ -99,8 +96,8 @@ class ClosureOptimizer:
             raise TraceError(f"takes a step of {user}, which goes by what the loss turns out to be")
         variables = Variables.of_parameters(self.params, user)
         kind: Any = self.direction.oracle
-        start = Point(kind(closure, variables, jit=False, user=user), variables.start)
-        start.dense = kind is Residuals
+        oracle = kind(closure, variables, jit=False, user=user)
+        start = Point(oracle, variables.start, dense=kind is Residuals)
         memory = self._memory()
         try:
             end, self.reason = self._searched(start)
@@ -120,14 +117,13 @@ class ClosureOptimizer:
 
     def _searched(self, point: Point) -> tuple[Point, str | None]:
         """The point some iterations on, and why they ended early."""
-        for i in range(self.max_iter):
-            before = self._memory()["globaliser"]
+        for _ in range(self.max_iter):
+            before = memory_of(self.globaliser)
             try:
                 new = self._next(point)
             except Stop as stop:
-                for name, x in before.items():  # what led nowhere is no lesson for other batches
-                    setattr(self.globaliser, name, x)
-                if stop.reason in RAISED and not (i and REASONS[stop.reason].success):
+                remember(self.globaliser, before)  # what led nowhere is no lesson for other batches
+                if stop.reason in RAISED:
                     message = explained(stop.reason, stop.details)
                     raise RAISED[stop.reason](f"{type(self).__name__}: {message}") from None
                 return point, stop.reason
@@ -149,18 +145,14 @@ class ClosureOptimizer:
     # State
 
     def _memory(self) -> dict[str, dict[str, Any]]:
-        return {
-            key: {name: map_structure(copy_raw, getattr(piece, name)) for name in piece.memory}
-            for key, piece in self._pieces().items()
-        }
+        return {key: memory_of(piece) for key, piece in self._pieces().items()}
 
     def _pieces(self) -> dict[str, Any]:
         return {"direction": self.direction, "globaliser": self.globaliser}
 
     def _remember(self, memory: dict[str, dict[str, Any]]) -> None:
         for key, piece in self._pieces().items():
-            for name, x in memory[key].items():
-                setattr(piece, name, map_structure(copy_raw, x))
+            remember(piece, memory[key])
 
     def state_dict(self) -> dict[str, Any]:
         """All that a later run needs to go on bit for bit: nested dicts of arrays and numbers."""
@@ -212,6 +204,17 @@ class ClosureOptimizer:
             raise UsageError(
                 f"{type(self).__name__}: {where} has lists of different lengths: {', '.join(kinds)}"
             )
+
+
+def memory_of(piece: Direction | Globaliser) -> dict[str, Any]:
+    """A copy of what a piece has learned."""
+    return {name: map_structure(copy_raw, getattr(piece, name)) for name in piece.memory}
+
+
+def remember(piece: Direction | Globaliser, memory: dict[str, Any]) -> None:
+    """Let a piece go on from such a copy."""
+    for name, x in memory.items():
+        setattr(piece, name, map_structure(copy_raw, x))
 
 
 def fits(x: Any, kind: str, n: int) -> bool:

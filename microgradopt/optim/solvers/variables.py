@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.engine.binding import as_before, bind
-from microgradopt.engine.graph import Array, Node
+from microgradopt.engine.binding import as_before, bind, has_parameters
+from microgradopt.engine.graph import Array, Node, copy_raw
 from microgradopt.engine.rules import data_of
 from microgradopt.engine.structure import aligned, leaves, map_structure, rebuild
 from microgradopt.engine.tensor import Tensor
@@ -43,7 +43,7 @@ class Variables:
         self.module: Any = None
         self.bound: list[Node] = []
         tree = x0
-        if _is_module(x0):
+        if has_parameters(x0):
             self.module = x0
             named = dict(x0.named_parameters())
             self.bound = list(named.values())
@@ -145,7 +145,7 @@ class Variables:
 
     def structure(self, flat: Array) -> Any:
         """A vector in the form of x0; of a module, a dict by name."""
-        return map_structure(_own, rebuild(self.tree, self.split(flat)))
+        return map_structure(copy_raw, rebuild(self.tree, self.split(flat)))
 
     def call(self, f: Callable[..., Any], nodes: Sequence[Node]) -> Any:
         """``f`` where the leaves are these nodes; once in each :meth:`unchanged`."""
@@ -162,15 +162,7 @@ class Variables:
     def keep(self, flat: Array) -> None:
         """Set the parameters to a vector; of anything but parameters, nothing is set."""
         for p, x in zip(self.bound, self.split(flat)):
-            p.assign(_own(x))
-
-
-def _own(x: Any) -> Any:
-    return x.copy() if isinstance(x, np.ndarray) else x
-
-
-def _is_module(x: Any) -> bool:
-    return callable(getattr(x, "named_parameters", None)) and not isinstance(x, type)
+            p.assign(copy_raw(x))
 
 
 def _is_plain_list(x: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.arguments import check_number
+from microgradopt.arguments import check_number, is_integer
 from microgradopt.engine.graph import Array
 from microgradopt.errors import NonFiniteError, UsageError
 from microgradopt.optim.solvers.oracle import Objective
@@ -34,8 +34,7 @@ class Curvature:
         self.user = user
         self.oracle = Objective(f, x, jit=jit, user=user)
         self.x = self._finite(self.oracle.variables.start, "x")
-        parts = self.oracle.variables.split(self.x)
-        self.eps = float(max(np.finfo(np.result_type(part)).eps for part in parts))
+        self.eps = self.oracle.variables.eps
 
     @property
     def size(self) -> int:
@@ -84,7 +83,7 @@ def upright(v: Array) -> Array:
 
 def check_count(user: str, name: str, count: Any, least: int = 1) -> int:
     """Refuse what is no whole number of at least ``least``."""
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < least:
+    if not is_integer(count) or count < least:
         raise UsageError(
             f"{user}: {name} must be a whole number of at least {least}, got {count!r}; "
             f"write {name}={max(least, 10)}"

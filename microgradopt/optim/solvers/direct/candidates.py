@@ -70,14 +70,6 @@ def clipped(x: Array, bounds: Bounds | None) -> Array:
     return x if bounds is None else bounds.clip(x)
 
 
-def check_target(run: Run, f_target: Any) -> None:
-    """Refuse what is no value to stop at."""
-    if isinstance(f_target, bool) or not isinstance(f_target, numbers.Real) or f_target != f_target:
-        raise UsageError(
-            f"{run.oracle.variables.user}: f_target must be a number, got {f_target!r}"
-        )
-
-
 def reached(run: Run, f_target: float) -> None:
     """Stop where f is as low as asked."""
     if best(run).value <= f_target:

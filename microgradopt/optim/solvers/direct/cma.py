@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.arguments import check_number
+from microgradopt.arguments import check_number, is_integer
 from microgradopt.engine.graph import Array
 from microgradopt.errors import MissingExtraError, UsageError
 from microgradopt.optim.solvers.bounds import Bounds
 from microgradopt.optim.solvers.direct.candidates import (
     begin,
     best,
-    check_target,
     clipped,
     reached,
     scales,
@@ -27,7 +26,7 @@ from microgradopt.optim.solvers.direct.candidates import (
 )
 from microgradopt.optim.solvers.point import Point
 from microgradopt.optim.solvers.result import Stop
-from microgradopt.optim.solvers.run import Budget, Run
+from microgradopt.optim.solvers.run import Budget, Run, check_target
 from microgradopt.randomness import RandomSource, as_generator
 
 WIDTH, PART = 0.25, 0.3  # sigma: of the room between two bounds, else of a variable's size
@@ -110,9 +109,8 @@ def _check(
     user = run.oracle.variables.user
     check_number(user, "xatol", xatol)
     check_number(user, "fatol", fatol)
-    check_target(run, f_target)
-    whole = isinstance(popsize, (int, np.integer)) and not isinstance(popsize, bool)
-    if popsize is not None and not (whole and popsize >= 2):
+    check_target(user, f_target)
+    if popsize is not None and not (is_integer(popsize) and popsize >= 2):
         raise UsageError(f"{user}: popsize must be a whole number above 1, got {popsize!r}")
     if not isinstance(diagonal, bool):
         raise UsageError(f"{user}: diagonal must be True or False, got {diagonal!r}")

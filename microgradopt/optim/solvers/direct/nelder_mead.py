@@ -16,7 +16,6 @@ from microgradopt.errors import ShapeError, UsageError
 from microgradopt.optim.solvers.bounds import Bounds
 from microgradopt.optim.solvers.direct.candidates import (
     begin,
-    check_target,
     clipped,
     in_form,
     limit,
@@ -25,7 +24,7 @@ from microgradopt.optim.solvers.direct.candidates import (
 )
 from microgradopt.optim.solvers.point import Point
 from microgradopt.optim.solvers.result import Stop
-from microgradopt.optim.solvers.run import Budget, Run, refuse_start
+from microgradopt.optim.solvers.run import Budget, Run, check_target, refuse_start
 from microgradopt.optim.solvers.variables import Variables
 
 EDGE, EDGE_AT_ZERO = 0.05, 0.00025  # of the first simplex: a part of the coordinate, or this
@@ -145,7 +144,7 @@ def _check(
     user = run.oracle.variables.user
     check_number(user, "xatol", xatol)
     check_number(user, "fatol", fatol)
-    check_target(run, f_target)
+    check_target(user, f_target)
     for name, choice in (("adaptive", adaptive), ("restart", restart)):
         if choice is not None and not isinstance(choice, bool):
             raise UsageError(f"{user}: {name} must be True, False or None, got {choice!r}")

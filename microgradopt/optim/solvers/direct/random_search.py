@@ -16,7 +16,6 @@ from microgradopt.optim.solvers.bounds import Bounds
 from microgradopt.optim.solvers.direct.candidates import (
     begin,
     best,
-    check_target,
     clipped,
     in_form,
     limit,
@@ -27,7 +26,7 @@ from microgradopt.optim.solvers.direct.candidates import (
     tried,
 )
 from microgradopt.optim.solvers.result import Stop
-from microgradopt.optim.solvers.run import Budget, Run
+from microgradopt.optim.solvers.run import Budget, Run, check_target
 from microgradopt.randomness import RandomSource, as_generator
 
 DRAWS = 10_000  # candidates, where the run has no budget
@@ -117,7 +116,7 @@ def local_random_search(
 
 def _search(run: Run, propose: Proposal, f_target: float) -> Stop:
     """Try candidates until the budget is spent, and note where that was."""
-    check_target(run, f_target)
+    check_target(run.oracle.variables.user, f_target)
     limit(run, Budget(DRAWS, None))
     try:
         stop = _draw(run, propose, f_target)

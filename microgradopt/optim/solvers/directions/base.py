@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from microgradopt.engine.graph import Array
-from microgradopt.optim.solvers.bounds import Bounds
 from microgradopt.optim.solvers.oracle import Objective
 from microgradopt.optim.solvers.point import Point
 
@@ -39,7 +38,7 @@ class Direction:
         """The best step of at most this length, and by how much f should fall."""
         raise NotImplementedError
 
-    def damped(self, point: Point, bounds: Bounds | None) -> Any:
+    def damped(self, point: Point) -> Any:
         """A model whose steps shorten as a damping grows; see :class:`Damping`."""
         raise NotImplementedError
 

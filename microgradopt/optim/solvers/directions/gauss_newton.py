@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from microgradopt.engine.graph import Array
-from microgradopt.optim.solvers.bounds import Bounds
 from microgradopt.optim.solvers.directions.base import Direction
 from microgradopt.optim.solvers.linear import dogleg
 from microgradopt.optim.solvers.oracle import Residuals
@@ -50,8 +49,8 @@ class GaussNewton(Direction):
         p = dogleg(g, float(Jg @ Jg), newton, radius)
         return p, expected_fall(J, g, p)
 
-    def damped(self, point: Point, bounds: Bounds | None) -> Damped:
-        J = point.jacobian
+    def damped(self, point: Point) -> Damped:
+        J, bounds = point.jacobian, point.bounds
         free = None if bounds is None else bounds.free(point.x, point.gradient)
         return Damped(J, point.residuals, None if free is None or free.all() else free)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from microgradopt.arguments import check_most
 from microgradopt.engine.graph import Array
-from microgradopt.errors import UsageError
 from microgradopt.optim.solvers.directions.base import Direction
 from microgradopt.optim.solvers.linear import steihaug
 from microgradopt.optim.solvers.point import Point
@@ -23,9 +23,7 @@ class NewtonCG(Direction):
     """
 
     def __init__(self, most: int | None = None) -> None:
-        whole = isinstance(most, (int, np.integer)) and not isinstance(most, bool)
-        if most is not None and not (whole and most >= 1):
-            raise UsageError(f"NewtonCG: most must be a whole number above 0 or None, got {most!r}")
+        check_most("NewtonCG", "most", most)
         self.most = most
 
     def along(self, point: Point) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 
 from microgradopt.engine.graph import Array
 from microgradopt.optim.solvers.directions.base import Direction
-from microgradopt.optim.solvers.point import Point
+from microgradopt.optim.solvers.point import Point, is_small
 from microgradopt.optim.solvers.result import Stop
 
 
@@ -34,9 +34,8 @@ class Globaliser:
 
 def nowhere(point: Point, step: Array, expected: float) -> Stop:
     """Why no part of a step was good enough, where it should have lowered f by ``expected``."""
-    rounding = 100.0 * point.oracle.variables.eps
-    nothing = (np.abs(step) <= rounding * np.abs(point.x)).all()
-    if nothing or expected <= point.noise:
+    lost = is_small(step, point.x, 100.0 * point.oracle.variables.eps)
+    if lost or expected <= point.noise:
         return Stop("precision")
     return Stop("no descent", f"f should have fallen by {expected:.3g} and did not")
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from microgradopt.arguments import check_number
 from microgradopt.engine.graph import Array
 from microgradopt.optim.solvers.directions.base import Direction
 from microgradopt.optim.solvers.directions.gauss_newton import Damped, expected_fall
 from microgradopt.optim.solvers.globalisers.base import Globaliser, nowhere
 from microgradopt.optim.solvers.oracle import Residuals
-from microgradopt.optim.solvers.point import Point
+from microgradopt.optim.solvers.point import Point, is_small
 
 ACCEPTED = 1e-3  # of the foretold fall
 LEAST = 1.0 / 3.0  # what a good step leaves of the damping
@@ -46,7 +44,7 @@ class Damping(Globaliser):
         self.growth = 2.0
 
     def advance(self, point: Point, direction: Direction) -> Point:
-        model: Damped = direction.damped(point, point.bounds)
+        model: Damped = direction.damped(point)
         if self.damping is None:
             self.damping = self.start * model.scale
         first: tuple[Array, float] | None = None
@@ -68,8 +66,7 @@ class Damping(Globaliser):
             self.growth *= 2.0
             eps = point.oracle.variables.eps
             nothing = max(expected, abs(fall)) <= eps * point.value
-            lost = (np.abs(p) <= eps * np.abs(point.x)).all()
-            if nothing or lost or self.damping > LARGEST:
+            if nothing or is_small(p, point.x, eps) or self.damping > LARGEST:
                 raise nowhere(point, *first)
 
     def _tried(self, point: Point, model: Damped, p: Array) -> Point:
