@@ -384,6 +384,7 @@ def test_states_of_others_are_refused(kind):
         {**state, "optimizer": 3},
         {**state, "steps": 1.5},
         {**state, "steps": None},
+        {**state, "steps": -1},
         {**state, "more": 1},
         {k: x for k, x in state.items() if k != "direction"},
         {**state, "globaliser": {}} if state["globaliser"] else {**state, "globaliser": {"a": 1}},

@@ -601,6 +601,8 @@ def test_callbacks(method):
     for nothing in (None, 0, False, ""):
         going = minimize(rosenbrock, VALLEY, method, callback=lambda r, x=nothing: x, maxiter=3)
         assert going.reason == "budget"
+    with pytest.raises(UsageError, match="callback must be a function, got 3"):
+        minimize(rosenbrock, VALLEY, method, callback=3, **options)
 
 
 def test_without_a_path():
