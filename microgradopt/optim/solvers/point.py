@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import numpy as np
@@ -107,7 +108,7 @@ class Point:
     @property
     def finite(self) -> bool:
         """Whether the function is a number here."""
-        return bool(np.isfinite(self.value))
+        return math.isfinite(self.value)
 
 
 def is_small(step: Array, x: Array, share: float) -> bool:

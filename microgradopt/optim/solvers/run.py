@@ -8,15 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from microgradopt.arguments import check_most, check_number
 from microgradopt.errors import UsageError
 from microgradopt.optim.solvers.oracle import Objective, Residuals
 from microgradopt.optim.solvers.point import Point, is_small
 from microgradopt.optim.solvers.result import REASONS, History, Result, Stop, explained
 
-FAR = 1e50  # an entry of x, or how far below zero f is, from which on a search diverges
+FAR = 1e50  # the length of x, or how far below zero f is, from which on a search diverges
 
 
 @dataclass(frozen=True)
@@ -146,8 +144,9 @@ def refuse_start(point: Point) -> None:
 
 def refuse_divergence(point: Point) -> None:
     """Stop where a search runs away."""
-    if point.value < -FAR or not np.abs(point.x).max() < FAR:
-        raise Stop("diverging", f"f = {point.value:g}, max |x| = {np.abs(point.x).max():g}")
+    length = math.sqrt(point.x @ point.x)
+    if point.value < -FAR or not length < FAR:
+        raise Stop("diverging", f"f = {point.value:g}, ‖x‖ = {length:g}")
 
 
 def arrived(before: Point, after: Point, tolerances: Tolerances) -> None:
@@ -157,6 +156,6 @@ def arrived(before: Point, after: Point, tolerances: Tolerances) -> None:
         raise Stop("target")
     if max(abs(fall), after.expected) <= tolerances.ftol * size:
         raise Stop("value")
-    small = is_small(after.x - before.x, after.x, tolerances.xtol)
-    if small and after.expected <= tolerances.xtol * size:
+    hopeless = after.expected <= tolerances.xtol * size
+    if hopeless and is_small(after.x - before.x, after.x, tolerances.xtol):
         raise Stop("step")
