@@ -19,22 +19,21 @@ from microgradopt.optim.solvers.point import Point
 
 every_method = pytest.mark.parametrize("method", GENERAL)
 SLOW = {"gd"}  # arrives nowhere within reason
-FLAT = "g is below gtol long before"
-NOT_THERE = {  # with gtol = 1e-8
-    ("bfgs", "Watson, n=12"): FLAT,
-    ("l-bfgs", "Watson, n=12"): FLAT,
-    ("l-bfgs-b", "Watson, n=12"): FLAT,
-    ("newton-cg", "Watson, n=12"): FLAT,
-    ("trust-ncg", "Watson, n=12"): FLAT,
-    ("newton-cg", "Powell badly scaled"): FLAT,
-    ("trust-ncg", "Powell badly scaled"): FLAT,
+FLAT = {  # the gradient is below 1e-8 long before
+    ("newton-cg", "Watson, n=12"),
+    ("trust-ncg", "Watson, n=12"),
+    ("newton-cg", "Powell badly scaled"),
+    ("trust-ncg", "Powell badly scaled"),
+}
+NOT_THERE = {
+    ("bfgs", "Watson, n=12"): "stuck at 2.7e-9, a condition beyond 10¹⁶",
+    ("l-bfgs", "Watson, n=12"): "the same",
+    ("l-bfgs-b", "Watson, n=12"): "the same",
     ("cg", "Watson, n=12"): "creeps",
     ("cg", "Watson, n=9"): "creeps",
     ("cg", "Meyer"): "creeps",
     ("cg", "Powell badly scaled"): "creeps",
     ("cg", "Brown badly scaled"): "creeps",
-    ("newton-cg", "Meyer"): "unscaled conjugate gradients, a condition of 10¹⁵",
-    ("trust-ncg", "Meyer"): "the same",
 }
 
 
@@ -91,23 +90,38 @@ def consistent(found):
 @pytest.mark.parametrize("problem", ALL, ids=lambda p: p.name)
 @pytest.mark.parametrize("method", [m for m in GENERAL if m not in SLOW])
 def test_every_method_reaches_a_minimum(method, problem):
-    found = minimize(problem.value, np.array(problem.start), method, gtol=1e-8, maxiter=3000)
+    gtol = 1e-11 if (method, problem.name) in FLAT else 1e-8
+    found = minimize(problem.value, np.array(problem.start), method, gtol=gtol, maxiter=3000)
     consistent(found)
     lowest = 2.0 * found.fun
     there = any(abs(lowest - m) <= 1e-6 * m + 1e-9 for m in problem.minima)
     assert there or (method, problem.name) in NOT_THERE
     assert found.success or found.reason in ("no descent", "budget")
     if found.reason == "gradient":
-        assert np.abs(found.jac).max() <= 1e-8
+        assert np.abs(found.jac).max() <= gtol
     np.testing.assert_allclose(found.jac, mg.grad(problem.value)(found.x), rtol=1e-12)
 
 
 def test_a_stuck_search_is_no_success():
-    """Meyer's x₁ is a millionth of x₂: a step that is small beside x₂ is not lost in rounding."""
-    problem = BY_NAME["Meyer"]
-    found = minimize(problem.value, np.array(problem.start), "newton-cg", gtol=1e-8)
+    """BFGS cannot tell Watson's flattest directions apart."""
+    problem = BY_NAME["Watson, n=12"]
+    found = minimize(problem.value, np.array(problem.start), "bfgs", gtol=1e-11)
     assert 2.0 * found.fun > 2.0 * problem.minima[0]
     assert not found.success
+
+
+@pytest.mark.parametrize("method", ["newton-cg", "trust-ncg"])
+def test_products_suffice_whatever_f_is_measured_in(method):
+    """Powers of two change no digit of a step, nor of how closely it is solved for."""
+
+    def path(unit):
+        problem = BY_NAME["Wood"]
+        start = np.array(problem.start)
+        return minimize(lambda x: unit * problem.value(x), start, method, gtol=0.0, maxiter=12)
+
+    usual = path(1.0)
+    for unit in (2.0**-40, 2.0**40):
+        np.testing.assert_array_equal(path(unit).history.path, usual.history.path)
 
 
 def test_rounding_is_that_of_each_variable():
@@ -505,8 +519,7 @@ def test_forbidden_regions_may_be_plain_infinity(method):
 @every_method
 def test_a_function_without_a_bound(method):
     found = minimize(lambda x: mg.sum(x) - mg.sum(x**2), np.ones(2), method)
-    steps = method in ("trust-ncg", "dogleg")  # of at most the largest radius, 10¹⁰
-    assert found.reason == ("budget" if steps else "diverging")
+    assert found.reason == "diverging"
     assert found.fun < -1e20
 
 

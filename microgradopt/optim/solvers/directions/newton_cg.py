@@ -14,17 +14,24 @@ from microgradopt.optim.solvers.point import Point
 class NewtonCG(Direction):
     """p ≈ −H⁻¹g by conjugate gradients on Hessian-vector products, ended early.
 
-    They end when the residual is below min(½, √‖g‖)·‖g‖, or where the curvature is not positive
-    (Dembo and Steihaug 1983; Nocedal and Wright 2006, algorithm 7.1); within a radius they follow
+    They end when the residual is below min(½, √(‖g‖/G))·‖g‖, where G is the largest ‖g‖ that the
+    search has met, so that f may be in any units, or where the curvature is not positive (Dembo and
+    Steihaug 1983; Nocedal and Wright 2006, algorithm 7.1, has G = 1); within a radius they follow
     Steihaug 1983 to its edge.
 
     Args:
         most: products at most for a step; None allows 2n.
     """
 
+    memory = {"largest": "number"}
+
     def __init__(self, most: int | None = None) -> None:
         check_most("NewtonCG", "most", most)
         self.most = most
+        self.forget()
+
+    def forget(self) -> None:
+        self.largest = 0.0
 
     def along(self, point: Point) -> Array:
         return self._solved(point, np.inf)[0]
@@ -35,5 +42,6 @@ class NewtonCG(Direction):
     def _solved(self, point: Point, radius: float) -> tuple[Array, float]:
         g = point.gradient
         norm = float(np.linalg.norm(g))
-        most = self.most or 2 * len(g)
-        return steihaug(point.hvp, g, radius, min(0.5, norm**0.5) * norm, most)
+        self.largest = max(self.largest, norm)
+        share = min(0.5, (norm / self.largest) ** 0.5) if norm else 0.0
+        return steihaug(point.hvp, g, radius, share * norm, self.most or 2 * len(g))

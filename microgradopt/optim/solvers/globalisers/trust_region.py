@@ -23,13 +23,13 @@ class TrustRegion(Globaliser):
 
     Args:
         radius: the first one; None takes a tenth of ‖x‖, or 1 at the origin.
-        largest: the largest one.
+        largest: the largest one; the usual one is no hindrance to what has no minimum.
     """
 
     memory = {"radius": "number?"}
     way = "within"
 
-    def __init__(self, radius: float | None = 1.0, largest: float = 1e10) -> None:
+    def __init__(self, radius: float | None = 1.0, largest: float = 1e100) -> None:
         for name, length in (("radius", radius), ("largest", largest)):
             if length is not None or name == "largest":
                 check_number("TrustRegion", name, length, low=SMALLEST)
