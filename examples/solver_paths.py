@@ -20,7 +20,7 @@ WITH_GRADIENTS = (
     "gd", "cg", "bfgs", "l-bfgs", "l-bfgs-b", "newton", "newton-cg", "trust-ncg", "dogleg",
 )  # fmt: skip
 OF_RESIDUALS = ("gauss-newton", "lm")
-WITHOUT_GRADIENTS = ("nelder-mead", "local-random", "cma-es")
+WITHOUT_GRADIENTS = ("nelder-mead", "random", "local-random", "cma-es")
 BOUNDS = (-2.0, [0.5, 2.0])  # of l-bfgs-b: the minimum is at x = 1, outside
 
 
@@ -40,7 +40,7 @@ def search(method: str, seed: int) -> optim.Result:
     options: dict[str, Any] = {}
     if method == "l-bfgs-b":
         options["bounds"] = BOUNDS
-    if method in ("local-random", "cma-es"):
+    if method in ("random", "local-random", "cma-es"):
         options["rng"] = seed
     return optim.minimize(height, start, method, **options)
 
@@ -78,8 +78,6 @@ def draw(found: dict[str, optim.Result], path: Path) -> None:
         axes.set(xlabel="", ylabel="")
         if name == "l-bfgs-b":
             axes.axvspan(0.5, 2.0, color="black", alpha=0.25)
-    for axes in panels[len(found) :]:
-        axes.remove()
     figure.savefig(path, dpi=100)
     print("drawn in", path)
 

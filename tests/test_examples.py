@@ -44,7 +44,7 @@ EXPECTED = {
         and 0.48 < min(accuracies["gradient descent"]) < max(accuracies["gradient descent"]) < 0.57
     ),
     "solver_paths": lambda found: (
-        all(r.success for name, r in found.items() if name not in ("gd", "local-random"))
+        all(r.success for name, r in found.items() if name not in ("gd", "random", "local-random"))
         and max(
             r.fun for name, r in found.items() if name not in ("l-bfgs-b", "gauss-newton", "lm")
         )
