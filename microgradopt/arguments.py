@@ -14,10 +14,14 @@ def is_integer(n: Any) -> bool:
     return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
 
 
-def check_most(user: str, name: str, most: Any) -> None:
-    """Refuse what is neither a whole number above 0 nor None, which sets no limit."""
-    if most is not None and not (is_integer(most) and most >= 1):
-        raise UsageError(f"{user}: {name} must be a whole number above 0 or None, got {most!r}")
+def check_count(user: str, name: str, count: Any, least: int = 1) -> int:
+    """A whole number of at least ``least`` as an int."""
+    if not is_integer(count) or count < least:
+        raise UsageError(
+            f"{user}: {name} must be a whole number of at least {least}, got {count!r}; "
+            f"write {name}={max(least, 10)}"
+        )
+    return int(count)
 
 
 def check_number(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from microgradopt.arguments import check_number
+from microgradopt.arguments import check_count
 from microgradopt.errors import UsageError
 from microgradopt.optim.transforms import (
     Hyper,
@@ -82,9 +82,7 @@ def accumulate(inner: Transform, every: int) -> Transform:
     What a parameter without a gradient in the last of them has summed up waits for the next turn.
     Schedules inside ``inner`` count its own steps, one in ``every``.
     """
-    check_number("accumulate", "every", every, 1)
-    if every != int(every):
-        raise UsageError(f"accumulate: every must be a whole number, got {every!r}")
+    every = check_count("accumulate", "every", every)
 
     def init(params: Named) -> State:
         total = {name: zeros_like(x) for name, x in params.items()}

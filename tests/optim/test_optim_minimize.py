@@ -889,7 +889,7 @@ def test_unknown_methods():
         ({"gtol": -1.0}, "minimize: gtol must be finite, at least 0"),
         ({"ftol": np.nan}, "minimize: ftol"),
         ({"xtol": "small"}, "minimize: xtol must be a number"),
-        ({"maxiter": -3}, "minimize: maxiter must be a whole number above 0"),
+        ({"maxiter": -3}, "minimize: maxiter must be a whole number of at least 1"),
         ({"maxiter": 2.5}, "minimize: maxiter"),
         ({"maxiter": True}, "minimize: maxiter"),
         ({"maxfev": 0}, "minimize: maxfev"),
@@ -902,7 +902,7 @@ def test_tolerances_and_budgets_are_checked(options, match):
 
 
 def test_no_iterations_at_all():
-    with pytest.raises(UsageError, match="maxiter must be a whole number above 0"):
+    with pytest.raises(UsageError, match="maxiter must be a whole number of at least 1"):
         minimize(bowl, np.zeros(2), maxiter=0)
 
 

@@ -258,6 +258,14 @@ def test_names_of_leaves():
     assert Variables(2.0, "test").names == ["x"]
 
 
+def test_names_of_numbers():
+    v = Variables({"z": [np.ones((2, 2)), 0.1], "a": np.float64(2.0), "b": np.array(3.0)}, "test")
+    names = ["z[0][0, 0]", "z[0][0, 1]", "z[0][1, 0]", "z[0][1, 1]", "z[1]", "a", "b"]
+    assert [v.name_of(i) for i in range(v.size)] == names
+    assert Variables([1.0, 2.0], "test").name_of(1) == "x[1]"
+    assert Variables(2.0, "test").name_of(0) == "x"
+
+
 # Compiled
 
 

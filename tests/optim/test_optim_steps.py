@@ -11,15 +11,16 @@ import pytest
 from microgradopt.errors import UsageError
 from microgradopt.optim import Objective, Residuals, directions, globalisers
 from microgradopt.optim.solvers.bounds import Bounds
-from microgradopt.optim.solvers.directions.gauss_newton import triangle
 from microgradopt.optim.solvers.directions.lbfgsb import Compact, cauchy_point
 from microgradopt.optim.solvers.globalisers.base import nowhere
 from microgradopt.optim.solvers.globalisers.bracket import Trial, cubic_minimum
 from microgradopt.optim.solvers.linear import (
     _multiplier,
     dogleg,
+    scaled_triangle,
     steihaug,
     to_edge,
+    triangle,
     within_ball,
 )
 from microgradopt.optim.solvers.point import Point
@@ -874,7 +875,7 @@ def test_lbfgs_is_bfgs_with_the_same_scaling(n, seed):
 
 @pytest.mark.parametrize("memory", [0, -1, 2.5, "all", None])
 def test_lbfgs_refuses(memory):
-    with pytest.raises(UsageError, match="memory must be a whole number above 0"):
+    with pytest.raises(UsageError, match="memory must be a whole number of at least 1"):
         directions.LBFGS(memory)
 
 
@@ -1086,9 +1087,22 @@ def test_a_jacobian_of_no_numbers(bad):
 
 def test_triangles():
     rng = np.random.default_rng(0)
-    for m, n in [(1, 1), (5, 3), (9, 9), (40, 2)]:
+    for m, n in [(1, 1), (5, 3), (9, 9), (40, 2), (3, 4)]:
         A = rng.normal(size=(m, n))
         R = triangle(A)
         np.testing.assert_allclose(R.T @ R, A.T @ A, rtol=1e-10, atol=1e-12)
         np.testing.assert_array_equal(R, np.triu(R))
-        assert R.shape == (n, n)
+        assert R.shape == (min(m, n), n)
+
+
+def test_columns_are_scaled_before_their_rank_is_judged():
+    rng = np.random.default_rng(1)
+    for m, n in [(1, 1), (4, 4), (7, 3)]:
+        J, r = rng.normal(size=(m, n)) * 10.0 ** (7.0 * np.arange(n)), rng.normal(size=m)
+        R, Qr, lengths = scaled_triangle(J, r)
+        np.testing.assert_allclose(lengths, np.sqrt((J**2).sum(axis=0)))
+        np.testing.assert_allclose((R**2).sum(axis=0), np.ones(n))
+        np.testing.assert_allclose(R.T @ Qr, (J / lengths).T @ r, rtol=1e-9, atol=1e-9)
+    R, _, lengths = scaled_triangle(np.array([[1.0, 0.0], [1.0, 0.0]]), np.ones(2))
+    assert lengths[1] == 1.0
+    assert not R[:, 1].any()

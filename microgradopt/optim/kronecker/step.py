@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.arguments import check_number, is_integer
+from microgradopt.arguments import check_count, check_number
 from microgradopt.engine.graph import Array
 from microgradopt.errors import UsageError
 from microgradopt.optim.kronecker.factors import averaged, unmeasured
@@ -46,9 +46,9 @@ class NaturalStep:
             check_hyper("KFAC", name, getattr(self, name))
         _check_flag("adapt", self.adapt)
         _check_flag("exact", self.exact)
-        _check_count("update_every", self.update_every)
+        check_count("KFAC", "update_every", self.update_every)
         if self.samples is not None:
-            _check_count("samples", self.samples, ", or None")
+            check_count("KFAC", "samples", self.samples)
         check_choice("KFAC", "likelihood", self.likelihood, tuple(LIKELIHOODS))
         if self.adapt:
             check_number("KFAC", "damping with adapt=True", self.damping, LEAST_DAMPING)
@@ -148,11 +148,6 @@ def _inner(u: Named, v: Named) -> float:
 def _check_flag(name: str, value: Any) -> None:
     if not isinstance(value, bool):
         raise UsageError(f"KFAC: {name} must be True or False, got {value!r}")
-
-
-def _check_count(name: str, value: Any, more: str = "") -> None:
-    if not is_integer(value) or value < 1:
-        raise UsageError(f"KFAC: {name} must be an int of at least 1{more}, got {value!r}")
 
 
 def lowest(matrix: Array, slopes: Sequence[float]) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from microgradopt.engine.graph import Array
 from microgradopt.errors import LinAlgError, UsageError
+from microgradopt.optim.solvers.linear import scaled_triangle
 from microgradopt.optim.solvers.point import Point
 from microgradopt.optim.solvers.result import Result
 from microgradopt.optim.solvers.variables import Variables
@@ -57,20 +58,18 @@ class Fit(Result):
             LinAlgError: if J does not have full column rank: some parameters cannot be told apart.
         """
         deviation = self.deviation
-        lengths = np.linalg.norm(self.jac, axis=0)
-        if not (lengths > 0.0).all():
-            i = int(np.argmin(lengths))
-            raise LinAlgError(
-                f"the residuals do not depend on parameter {i}: it has no standard error"
-            )
-        R = np.linalg.qr(self.jac / lengths, mode="r")
+        known = self.jac.any(axis=0)
+        if not known.all():
+            name = self.variables.name_of(int(np.argmin(known)))
+            raise LinAlgError(f"the residuals do not depend on {name}: it has no standard error")
+        R, _, lengths = scaled_triangle(self.jac, self.fun)
         if np.abs(np.diag(R)).min() < RANK:
             raise LinAlgError(
                 "the Jacobian does not have full column rank: the data cannot tell some parameters "
                 "apart, and their standard errors are infinite"
             )
         inverse = np.linalg.inv(R) * (deviation / lengths)[:, None]
-        return inverse @ inverse.T  # type: ignore[no-any-return]
+        return inverse @ inverse.T
 
     @property
     def standard_errors(self) -> Any:

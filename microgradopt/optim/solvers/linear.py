@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 
@@ -110,3 +111,37 @@ def _multiplier(gaps: Array, c: Array, radius: float, least: float) -> float:
             mu = math.sqrt(low * high) if low > 0.0 else 0.1 * high
         if not low < mu < high:  # they are neighbours
             return mu
+
+
+def powers(product: Callable[[Array], Array], v: Array, most: int) -> Iterator[tuple[Array, Array]]:
+    """Power iteration, v ← Hv/‖Hv‖: each v of length 1, with Hv."""
+    for _ in range(most):
+        v = v / np.linalg.norm(v)
+        Hv = product(v)
+        yield v, Hv
+        v = Hv
+
+
+def triangle(A: Array) -> Array:
+    """R of A = QR, (min(m, n), n) for A of shape (m, n)."""
+    factored, _ = np.linalg.qr(A, mode="raw")
+    n, m = factored.shape
+    return factored.T[:n] * _upper(min(m, n), n)  # np.triu takes longer
+
+
+@cache
+def _upper(m: int, n: int) -> Array:
+    return np.triu(np.ones((m, n)))
+
+
+def scaled_triangle(J: Array, r: Array) -> tuple[Array, Array, Array]:
+    """R and Qᵀr of J with its columns made 1 long, and how long they are; 1 for those of zeros.
+
+    The diagonal of R tells how much of J's rank is missing, whatever units its columns are in. J is
+    of shape (m, n) with m ≥ n, r of (m,).
+    """
+    n = J.shape[1]
+    lengths = np.linalg.norm(J, axis=0)
+    lengths[lengths == 0.0] = 1.0
+    R = triangle(np.column_stack([J / lengths, r]))
+    return R[:n, :n], R[:n, n], lengths

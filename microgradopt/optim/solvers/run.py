@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from microgradopt.arguments import check_most, check_number
+from microgradopt.arguments import check_count, check_number
 from microgradopt.errors import UsageError
 from microgradopt.optim.solvers.oracle import Objective, Residuals
 from microgradopt.optim.solvers.point import Point, is_small
@@ -55,7 +55,8 @@ class Budget:
     def check(self, user: str) -> None:
         """Refuse what is no budget."""
         for name in ("maxiter", "maxfev"):
-            check_most(user, name, getattr(self, name))
+            if (most := getattr(self, name)) is not None:
+                check_count(user, name, most)
 
     def or_else(self, usual: Budget) -> Budget:
         """The same, with the usual limits where it has none."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from microgradopt.arguments import check_count
 from microgradopt.atomic import made_whole
 from microgradopt.engine import modes
 from microgradopt.engine.graph import copy_raw
@@ -59,11 +60,9 @@ class ClosureOptimizer:
         tolerance_change: float = 0.0,
     ) -> None:
         user = type(self).__name__
-        if not isinstance(max_iter, int) or isinstance(max_iter, bool) or max_iter < 1:
-            raise UsageError(f"{user}: max_iter must be a whole number above 0, got {max_iter!r}")
         self.params = by_name(as_entries(params, user), user, {})
         self.direction, self.globaliser = pair
-        self.max_iter = max_iter
+        self.max_iter = check_count(user, "max_iter", max_iter)
         self.tolerance_grad, self.tolerance_change = tolerance_grad, tolerance_change
         self.steps = 0
         self.reason: str | None = None

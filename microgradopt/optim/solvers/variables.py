@@ -29,7 +29,6 @@ class Variables:
 
     Attributes:
         start: the vector of x0, shape (n,).
-        names: what each leaf is called: ``['w'][1]``, or a parameter's name.
 
     >>> taken = Variables({"w": np.ones((2, 2)), "b": 0.5}, "doc")
     >>> taken.start
@@ -113,7 +112,18 @@ class Variables:
         self._places = list(zip([0, *ends], ends))
         self.single = len(held) == 1 and isinstance(self.tree, np.ndarray)
         self.start = self.join(held)
-        self.names = [name for name, _ in _named(self.tree)]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What each leaf is called: ``['w'][1]``, or a parameter's name."""
+        return [name for name, _ in _named(self.tree)]
+
+    def name_of(self, i: int) -> str:
+        """What the i-th number of the vector is called: the leaf's name, and where in it it is."""
+        leaf = next(k for k, (_, high) in enumerate(self._places) if i < high)
+        form, name = self._forms[leaf], self.names[leaf]
+        index = np.unravel_index(i - self._places[leaf][0], form[0]) if form else ()
+        return f"{name}[{', '.join(map(str, index))}]" if index else name
 
     @property
     def size(self) -> int:

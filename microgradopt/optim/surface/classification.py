@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.arguments import check_number
+from microgradopt.arguments import check_count, check_number
 from microgradopt.engine.graph import Array
 from microgradopt.optim.surface.curvature import (
     ROUNDING,
     Curvature,
-    check_count,
     check_tolerance,
     upright,
 )

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.arguments import check_number, is_integer
+from microgradopt.arguments import check_number
 from microgradopt.engine.graph import Array
-from microgradopt.errors import NonFiniteError, UsageError
+from microgradopt.errors import NonFiniteError
 from microgradopt.optim.solvers.oracle import Objective
 
 ROUNDING = 100.0  # times eps: how far off sums of many terms may be
@@ -79,16 +79,6 @@ def check_finite(user: str, found: Array, what: str) -> Array:
 def upright(v: Array) -> Array:
     """Of v and −v, the one whose largest entry is positive: the same one every time."""
     return (v if v[np.argmax(np.abs(v))] > 0.0 else -v) + 0.0
-
-
-def check_count(user: str, name: str, count: Any, least: int = 1) -> int:
-    """Refuse what is no whole number of at least ``least``."""
-    if not is_integer(count) or count < least:
-        raise UsageError(
-            f"{user}: {name} must be a whole number of at least {least}, got {count!r}; "
-            f"write {name}={max(least, 10)}"
-        )
-    return int(count)
 
 
 def check_tolerance(user: str, name: str, value: Any) -> float:

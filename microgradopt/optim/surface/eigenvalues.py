@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from microgradopt.arguments import check_count
 from microgradopt.engine.graph import Array
 from microgradopt.errors import UsageError
 from microgradopt.optim.options import check_choice
+from microgradopt.optim.solvers.linear import powers
 from microgradopt.optim.surface.curvature import (
     ROUNDING,
     Curvature,
-    check_count,
     check_tolerance,
     upright,
 )
@@ -182,14 +183,11 @@ Found = tuple[float, Array, float | None]  # the residual, where it is too large
 
 
 def _by_power(product: Product, start: Array, tol: float, most: int, eps: float) -> Found:
-    v = start / np.linalg.norm(start)
-    for _ in range(most):
-        Hv = product(v)
+    for v, Hv in powers(product, start, most):
         value = float(v @ Hv)
         residual = float(np.linalg.norm(Hv - value * v))
         if residual <= tol * abs(value):
             return value, v, None
-        v = Hv / np.linalg.norm(Hv)
     return value, v, residual
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from microgradopt.arguments import check_count
 from microgradopt.engine.derive import jvp
 from microgradopt.engine.graph import Array, Node
 from microgradopt.engine.modes import no_grad
@@ -18,7 +19,7 @@ from microgradopt.engine.sweeps import as_input
 from microgradopt.errors import ShapeError, UsageError
 from microgradopt.optim.solvers.oracle import Evaluation
 from microgradopt.optim.solvers.variables import Variables
-from microgradopt.optim.surface.curvature import check_count, check_finite
+from microgradopt.optim.surface.curvature import check_finite
 
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 USER = "taylor"

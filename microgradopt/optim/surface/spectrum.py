@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.arguments import check_number
+from microgradopt.arguments import check_count, check_number
 from microgradopt.engine.graph import Array
 from microgradopt.errors import UsageError
-from microgradopt.optim.surface.curvature import ROUNDING, Curvature, check_count
+from microgradopt.optim.surface.curvature import ROUNDING, Curvature
 from microgradopt.optim.surface.lanczos import Krylov
 from microgradopt.randomness import RandomSource, as_generator
 

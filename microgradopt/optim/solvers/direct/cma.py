@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from microgradopt.arguments import check_number, is_integer
+from microgradopt.arguments import check_count, check_number
 from microgradopt.engine.graph import Array
 from microgradopt.errors import MissingExtraError, UsageError
 from microgradopt.optim.solvers.bounds import Bounds
@@ -110,8 +110,8 @@ def _check(
     check_number(user, "xatol", xatol)
     check_number(user, "fatol", fatol)
     check_target(user, f_target)
-    if popsize is not None and not (is_integer(popsize) and popsize >= 2):
-        raise UsageError(f"{user}: popsize must be a whole number above 1, got {popsize!r}")
+    if popsize is not None:
+        check_count(user, "popsize", popsize, least=2)
     if not isinstance(diagonal, bool):
         raise UsageError(f"{user}: diagonal must be True or False, got {diagonal!r}")
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from microgradopt.engine.graph import Array
 from microgradopt.optim.solvers.directions.base import Direction
-from microgradopt.optim.solvers.linear import dogleg
+from microgradopt.optim.solvers.linear import dogleg, scaled_triangle, triangle
 from microgradopt.optim.solvers.oracle import Residuals
 from microgradopt.optim.solvers.point import Point
 from microgradopt.optim.solvers.result import Stop
@@ -87,13 +86,12 @@ def _weight(J: Array, p: Array) -> float:
 
 def _scaled_step(J: Array, r: Array) -> Array | None:
     """The least-squares solution of J·p = −r; None where J does not have full column rank."""
-    lengths = np.linalg.norm(J, axis=0)
-    if J.shape[0] < J.shape[1] or not (lengths > 0.0).all():
+    if J.shape[0] < J.shape[1]:
         return None
-    Q, R = np.linalg.qr(J / lengths)
+    R, Qr, lengths = scaled_triangle(J, r)
     if np.abs(np.diag(R)).min() < SINGULAR:
         return None
-    return -np.linalg.solve(R, Q.T @ r) / lengths  # type: ignore[no-any-return]
+    return -np.linalg.solve(R, Qr) / lengths
 
 
 def expected_fall(J: Array, g: Array, p: Array) -> float:
@@ -150,15 +148,3 @@ class Damped:
         whole = np.zeros(len(self.free))
         whole[self.free] = p
         return whole
-
-
-def triangle(A: Array) -> Array:
-    """R of A = QR, (n, n) for A of shape (m, n) with m ≥ n."""
-    factored, _ = np.linalg.qr(A, mode="raw")
-    n = A.shape[1]
-    return factored.T[:n] * _upper(n)  # np.triu takes longer
-
-
-@cache
-def _upper(n: int) -> Array:
-    return np.triu(np.ones((n, n)))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from microgradopt.arguments import check_count
 from microgradopt.engine.graph import Array
-from microgradopt.errors import UsageError
 from microgradopt.optim.solvers.directions.base import Direction
 from microgradopt.optim.solvers.directions.bfgs import teaches
 from microgradopt.optim.solvers.point import Point
@@ -19,9 +19,7 @@ class LBFGS(Direction):
     memory = {"steps": "vectors", "changes": "vectors"}
 
     def __init__(self, memory: int = 20) -> None:
-        if not isinstance(memory, int) or memory < 1:
-            raise UsageError(f"LBFGS: memory must be a whole number above 0, got {memory!r}")
-        self.most = memory
+        self.most = check_count("LBFGS", "memory", memory)
         self.forget()
 
     def forget(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from microgradopt.arguments import check_most
+from microgradopt.arguments import check_count
 from microgradopt.engine.graph import Array
 from microgradopt.optim.solvers.directions.base import Direction
 from microgradopt.optim.solvers.linear import steihaug
@@ -26,8 +26,7 @@ class NewtonCG(Direction):
     memory = {"largest": "number"}
 
     def __init__(self, most: int | None = None) -> None:
-        check_most("NewtonCG", "most", most)
-        self.most = most
+        self.most = None if most is None else check_count("NewtonCG", "most", most)
         self.forget()
 
     def forget(self) -> None:

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from microgradopt.arguments import check_number
+from microgradopt.arguments import check_count, check_number
 from microgradopt.engine.graph import Array
-from microgradopt.errors import UsageError
 from microgradopt.optim.solvers.directions.base import Direction
 from microgradopt.optim.solvers.globalisers.base import Globaliser
+from microgradopt.optim.solvers.linear import powers
 from microgradopt.optim.solvers.point import Point
 from microgradopt.optim.solvers.result import Stop
 
@@ -57,12 +57,8 @@ class InverseCurvature(FixedRate):
     memory = {**FixedRate.memory, "vector": "vector?", "beta": "number"}
 
     def __init__(self, every: int = 10, products: int = 20) -> None:
-        for name, count in (("every", every), ("products", products)):
-            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-                raise UsageError(
-                    f"InverseCurvature: {name} must be a whole number above 0, got {count!r}"
-                )
-        self.every, self.products = every, products
+        self.every = check_count("InverseCurvature", "every", every)
+        self.products = check_count("InverseCurvature", "products", products)
         super().__init__()
 
     def forget(self) -> None:
@@ -78,13 +74,11 @@ class InverseCurvature(FixedRate):
         return 1.0 / self.beta
 
     def _estimate(self, point: Point) -> float:
-        v = np.cos(np.arange(1.0, len(point.x) + 1.0)) if self.vector is None else self.vector
-        for _ in range(self.products):
-            v = v / np.linalg.norm(v)
-            Hv = point.hvp(v)
+        start = np.cos(np.arange(1.0, len(point.x) + 1.0)) if self.vector is None else self.vector
+        for v, Hv in powers(point.hvp, start, self.products):
             beta = float(np.linalg.norm(Hv))
-            if not 0.0 < beta < np.inf:
+            bends = 0.0 < beta < np.inf
+            self.vector = Hv if bends else v
+            if not bends:
                 break
-            v = Hv
-        self.vector = v
         return beta
