@@ -11,6 +11,7 @@ from microgradopt.optim.solvers.oracle import Residuals
 from microgradopt.optim.solvers.point import Point, is_small
 
 ACCEPTED = 1e-3  # of the foretold fall
+BENDS = 1e-7  # the part of f that a step is to lower it by, up to which it may be straight
 LEAST = 1.0 / 3.0  # what a good step leaves of the damping
 SMALLEST, LARGEST = 1e-280, 1e280  # damping: a column of zeros must not make a matrix singular
 
@@ -27,7 +28,7 @@ class Damping(Globaliser):
         acceleration: add half of the acceleration a = −(JᵀJ + λI)⁻¹Jᵀr″, r″ being how r bends along
             p, wherever 2‖a‖ ≤ acceleration·‖p‖: narrow valleys are followed round their bends
             (Transtrum and Sethna 2012, "Improvements to the Levenberg–Marquardt algorithm"). 0
-            leaves it out.
+            leaves it out; so do steps near the end, which are to lower f by a ten-millionth.
     """
 
     memory = {"damping": "number?", "growth": "number"}
@@ -51,7 +52,7 @@ class Damping(Globaliser):
         while True:
             p, expected = model.step(self.damping)
             first = first or (p, expected)
-            new = self._tried(point, model, p)
+            new = self._tried(point, model, p, expected)
             if point.bounds is not None:
                 expected = expected_fall(point.jacobian, point.gradient, new.x - point.x)
             fall = point.value - new.value
@@ -69,9 +70,9 @@ class Damping(Globaliser):
             if nothing or is_small(p, point.x, eps) or self.damping > LARGEST:
                 raise nowhere(point, *first)
 
-    def _tried(self, point: Point, model: Damped, p: Array) -> Point:
+    def _tried(self, point: Point, model: Damped, p: Array, expected: float) -> Point:
         step = p
-        if self.acceleration:
+        if self.acceleration and expected > BENDS * point.value:
             assert isinstance(point.oracle, Residuals)  # which the model is of
             bend = point.oracle.second(point.x, p, point.residuals, model.along(p))
             a = model.corrected(bend)
