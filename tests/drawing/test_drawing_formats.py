@@ -258,7 +258,7 @@ def test_real_dot_takes_our_dot():
         for direction in ("LR", "TB"):
             text = draw(nodes, direction=direction, title="t").dot()
             run = subprocess.run(
-                ["dot", "-Tsvg"], input=text.encode(), capture_output=True, timeout=60, check=True
+                ["dot", "-Tsvg"], input=text.encode(), capture_output=True, timeout=600, check=True
             )
             warned = run.stderr.decode().replace("Warning: no hard-coded metrics", "")
             assert "rror" not in warned

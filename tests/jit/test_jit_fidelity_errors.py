@@ -307,7 +307,7 @@ def test_eager_work_while_another_thread_is_traced():
 
 
 def test_two_threads_are_traced_at_once():
-    barrier = threading.Barrier(2, timeout=20.0)
+    barrier = threading.Barrier(2, timeout=300.0)
 
     def make(k):
         w = Tensor(VECTOR * k)
