@@ -1,6 +1,7 @@
 """A replay and its state: overwritten arrays, interrupts, what is not what it was; reports."""
 
 import signal
+import sys
 import threading
 
 import numpy as np
@@ -83,6 +84,16 @@ def test_ctrl_c_waits_until_what_it_interrupts_is_whole():
     assert done
 
 
+@pytest.fixture
+def untraced():
+    """Without coverage's tracer: interrupted while it holds its lock, it would wait for ever."""
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(tracer)
+
+
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("backend", ["llvm", "numpy"])
 def test_a_step_interrupted_anywhere_is_whole_or_not_made(backend, request):
     p, optimizer, jitted, _ = adam(backend)
