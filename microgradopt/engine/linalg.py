@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from microgradopt.arguments import is_integer
 from microgradopt.engine.graph import Node
 from microgradopt.engine.norms import matrix_norm, norm, spectrum, vector_norm
 from microgradopt.engine.ops.decompositions import (
@@ -232,7 +233,7 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
 def matrix_power(a: Any, n: int) -> Any:
     """The n-th power of square matrices by repeated squaring; of the inverse if n is negative."""
     a = as_square(a, "matrix_power")
-    if not isinstance(n, (int, np.integer)) or isinstance(n, bool):
+    if not is_integer(n):
         raise UsageError(f"matrix_power: the exponent must be an int, got {n!r}")
     if n == 0:
         one = np.eye(shape(a)[-1], dtype=data_of(a).dtype)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from microgradopt.arguments import is_integer
 from microgradopt.engine.derive import vjp
 from microgradopt.errors import NonFiniteError, ShapeError, UsageError
 from microgradopt.plot.axes import LINES, color_of, given_or_current, middle_lines
@@ -334,7 +335,7 @@ def _step_count(steps: Any, schedules: Mapping[str | None, Any]) -> int:
             raise UsageError(f"{f!r} has no end; write steps=1000 to draw so many of its steps")
     if steps is None:
         return 1 + max(int(f.length) for f in schedules.values())
-    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+    if not is_integer(steps) or steps < 1:
         raise UsageError(f"steps must be an int of at least 1, got {steps!r}; write steps=1000")
     return int(steps)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from microgradopt.arguments import is_integer
 from microgradopt.compiler.native.building import OF_PYTHON, Building, NotNative, memory_order
 from microgradopt.compiler.native.loops import Buffer, Input, Number, Place
 from microgradopt.compiler.program import Call, Instruction, Var, variables
@@ -209,8 +210,7 @@ def _seen(b: Building, value: Any, place: Place, view: Any) -> Input:
 def _is_basic(part: Any) -> bool:
     if isinstance(part, slice):
         return not any(isinstance(x, Var) for x in (part.start, part.stop, part.step))
-    whole = isinstance(part, (int, np.integer)) and not isinstance(part, bool)
-    return part is None or whole
+    return part is None or is_integer(part)
 
 
 def _in_range(indices: Any, n: int) -> bool:

@@ -11,9 +11,7 @@ from dataclasses import Field, dataclass, fields
 from itertools import pairwise
 from typing import Annotated, Any, TypeVar, get_args
 
-import numpy as np
-
-from microgradopt.arguments import check_number
+from microgradopt.arguments import check_number, is_integer
 from microgradopt.errors import UsageError
 from microgradopt.optim.schedules.fields import Count, Number, counts, listed
 
@@ -127,7 +125,7 @@ def _fields(schedule: Any) -> list[Field[Any]]:
 
 
 def _whole_step(user: str, step: Any) -> int:
-    if isinstance(step, bool) or not isinstance(step, (int, np.integer)) or step < 1:
+    if not is_integer(step) or step < 1:
         raise UsageError(
             f"{user}: the step must be an int, counted from 1, got {step!r}; "
             "schedule(1) is the value in the first step"

@@ -8,9 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
-import numpy as np
-
-from microgradopt.arguments import check_number
+from microgradopt.arguments import check_number, is_integer
 from microgradopt.errors import UsageError
 
 
@@ -50,7 +48,7 @@ def below_1(user: str, name: str, value: Any) -> float:
 
 def whole(user: str, name: str, value: Any, low: int = 0) -> int:
     """An int from ``low`` up; a NumPy int becomes Python's."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
+    if not is_integer(value) or value < low:
         raise UsageError(f"{user}: {name} must be an int of at least {low}, got {value!r}")
     return int(value)
 

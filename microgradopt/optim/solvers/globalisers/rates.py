@@ -76,9 +76,8 @@ class InverseCurvature(FixedRate):
     def _estimate(self, point: Point) -> float:
         start = np.cos(np.arange(1.0, len(point.x) + 1.0)) if self.vector is None else self.vector
         for v, Hv in powers(point.hvp, start, self.products):
-            beta = float(np.linalg.norm(Hv))
-            bends = 0.0 < beta < np.inf
-            self.vector = Hv if bends else v
-            if not bends:
+            self.vector, beta = v, float(np.linalg.norm(Hv))
+            if not 0.0 < beta < np.inf:
                 break
+            self.vector = Hv
         return beta
